@@ -1,0 +1,217 @@
+"""Cancel means now: a token a person holds, and the scope of one call that it ends.
+
+Not here: sockets are opened and read in transport.py. A scope only knows which socket is
+busy for its call and shuts it down, which wakes a blocked read within a millisecond.
+`response.close()` from another thread does not wake a reader, and under TLS can steal
+bytes of another connection; therefore nothing is ever closed from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+
+class Cancellable(Protocol):
+    """What a token can cancel."""
+
+    def cancel(self) -> None: ...
+
+
+class CallAborted(BaseException):
+    """The call was cancelled or ran out of time.
+
+    A BaseException, so that no vendor SDK's `except Exception` swallows, wraps or retries
+    it; the engine turns it into a public error.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CancelToken:
+    """Cancels every call it was handed to, from any thread. Thread-safe, one-way, reusable
+    by any number of calls; a call given a cancelled token sends nothing.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: set[Cancellable] = set()
+        self._cancelled = False
+        self._expires = math.inf
+
+    def cancel(self) -> None:
+        """Cancel now; calls in progress raise `RequestCancelledError` within milliseconds."""
+        with self._lock:
+            self._cancelled = True
+            calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+
+    def cancel_after(self, seconds: float) -> None:
+        """Cancel `seconds` from now unless cancelled earlier; raises ValueError if negative."""
+        if not seconds >= 0:
+            raise ValueError(f"cancel_after: seconds must be 0 or more, got {seconds!r}")
+        self._expires = min(self._expires, time.monotonic() + seconds)
+        if seconds == 0:
+            self.cancel()
+            return
+        timer = threading.Timer(seconds, self.cancel)
+        timer.daemon = True
+        timer.start()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once `cancel()` was called or the time of `cancel_after()` has come."""
+        return self._cancelled or time.monotonic() >= self._expires
+
+    def __repr__(self) -> str:
+        return f"CancelToken(cancelled={self.cancelled})"
+
+    def __getstate__(self) -> dict[str, bool]:
+        return {"cancelled": self.cancelled}
+
+    def __setstate__(self, state: dict[str, bool]) -> None:
+        CancelToken.__init__(self)
+        self._cancelled = state["cancelled"]
+
+    def attach(self, call: Cancellable) -> None:
+        """Cancel `call` when this token is cancelled, at once if it already is."""
+        with self._lock:
+            self._calls.add(call)
+            cancelled = self._cancelled
+        if cancelled or self.cancelled:
+            call.cancel()
+
+    def detach(self, call: Cancellable) -> None:
+        """Forget `call`; unknown ones are ignored."""
+        with self._lock:
+            self._calls.discard(call)
+
+
+_here = threading.local()
+
+
+def current_scope() -> CancelScope | None:
+    """The scope entered on this thread, None outside of any call."""
+    return getattr(_here, "scope", None)
+
+
+class CancelScope:
+    """The life of one call: its cancel signal, its deadline, the socket that is busy for it.
+
+    `deadline` and the values of `now()` are seconds of one monotonic clock. `pause` bounds
+    a single read (seconds). Thread-safe; entered (`with scope:`) on the thread that blocks.
+    """
+
+    __slots__ = (
+        "_cancelled", "_lock", "_outer", "_socket", "_token", "_wake",
+        "answer", "deadline", "detach_body", "headers", "now", "pause", "sent",
+    )  # fmt: skip
+
+    def __init__(self, now: Callable[[], float] = time.monotonic, deadline: float = math.inf):
+        self.now = now
+        self.deadline = deadline
+        self.pause = math.inf
+        self.sent = False
+        self.detach_body = False
+        self.answer: Any = None
+        self.headers: Mapping[str, str] = {}
+        self._cancelled = False
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._token: CancelToken | None = None
+        self._wake: threading.Event | None = None
+        self._outer: CancelScope | None = None
+
+    def watch(self, token: CancelToken) -> None:
+        """Be cancelled when `token` is."""
+        self._token = token
+        token.attach(self)
+
+    def close(self) -> None:
+        """Stop listening to the token; idempotent."""
+        if self._token is not None:
+            self._token.detach(self)
+            self._token = None
+
+    def cancel(self) -> None:
+        """Abort whatever this call is blocked in; from any thread, idempotent."""
+        with self._lock:
+            self._cancelled = True
+            if self._socket is not None:
+                # The plain socket's method: SSLSocket.shutdown() drops the TLS object
+                # under the thread that is reading from it.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self.nudge()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once cancelled (running out of time does not count)."""
+        return self._cancelled or (self._token is not None and self._token.cancelled)
+
+    def check(self) -> None:
+        """Raise `CallAborted` if cancelled or past the deadline."""
+        if self.cancelled:
+            raise CallAborted("cancelled")
+        if self.now() >= self.deadline:
+            raise CallAborted("deadline")
+
+    def budget(self, limit: float = math.inf) -> float | None:
+        """Seconds a blocking operation may take now, None for no bound; raises `CallAborted`."""
+        self.check()
+        left = min(self.deadline - self.now(), self.pause, limit)
+        return None if left == math.inf else max(left, 1e-4)
+
+    def hold(self, sock: socket.socket) -> None:
+        """`sock` now works for this call only; raises `CallAborted` if already cancelled."""
+        with self._lock:
+            if self._cancelled:
+                raise CallAborted("cancelled")
+            self._socket = sock
+
+    def release(self) -> None:
+        """The socket no longer belongs to this call: a late cancel cannot hit it."""
+        with self._lock:
+            self._socket = None
+
+    def expect_nudge(self) -> None:
+        """From here on a `nudge()` is remembered until the next `wait()` has seen it."""
+        if self._wake is None:
+            self._wake = threading.Event()
+        self._wake.clear()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until cancelled, nudged or `seconds` are over; True if woken early."""
+        if self._wake is None:
+            self._wake = threading.Event()
+        if self._cancelled:
+            return True
+        return self._wake.wait(None if seconds == math.inf else max(seconds, 0.0))
+
+    def nudge(self) -> None:
+        """Wake a `wait()` so that its caller looks again."""
+        if self._wake is not None:
+            self._wake.set()
+
+    def __enter__(self) -> CancelScope:
+        self._outer = getattr(_here, "scope", None)
+        _here.scope = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _here.scope = self._outer
+        self._outer = None

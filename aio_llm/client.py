@@ -1,0 +1,402 @@
+"""`AIO`, the front door: arguments become one request and a route, the engine does the rest."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+from aio_llm.cancel import CancelScope, CancelToken
+from aio_llm.clock import Clock, SystemClock
+from aio_llm.config import ProviderConfig, Settings, read_settings
+from aio_llm.core import events
+from aio_llm.core.engine import Engine, Run
+from aio_llm.core.routing import Router
+from aio_llm.core.scheduler import Scheduler
+from aio_llm.core.trail import Trail
+from aio_llm.errors import InvalidRequestError
+from aio_llm.overview import Overview
+from aio_llm.providers.base import BaseProvider, Call, KeyCheck
+from aio_llm.providers.registry import check_provider, make_provider
+from aio_llm.requests import build_request
+from aio_llm.stream import ChatStream, OnInterrupt, OpenedStream
+from aio_llm.types import ChatCompletion, ChatRequest
+
+_numbers = itertools.count(1)
+
+
+class _Adapters(dict[str, BaseProvider]):
+    """The adapters by label, each made when it is first asked for."""
+
+    def __init__(self, configs: Iterable[ProviderConfig]) -> None:
+        super().__init__()
+        self._configs = {config.label: config for config in configs}
+
+    def __missing__(self, label: str) -> BaseProvider:
+        return self.setdefault(label, make_provider(self._configs[label]))
+
+
+class AIO(Overview):
+    """One dependable chat endpoint over many vendors, models and keys. Thread-safe.
+
+    `providers`: `ProviderConfig` objects or dicts. All times in seconds. `timeout`: a whole
+    call with all its attempts (a stream: until its first output); `idle_timeout`: between
+    chunks; `max_wait`: waiting for capacity. Raises `ConfigError` naming the field. Pickles as
+    its configuration; safe to use after fork.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[ProviderConfig | Mapping[str, Any]] | None = None,
+        auto_mode: bool = False,
+        max_retries: int = 3,
+        retry_delay: float = 1.0,
+        max_delay: float = 60.0,
+        backoff_multiplier: float = 2.0,
+        timeout: float = 120.0,
+        idle_timeout: float = 60.0,
+        max_wait: float = 60.0,
+        enable_logging: bool = False,
+        enable_validation: bool = True,
+        clock: Clock | None = None,
+        **more: Any,
+    ) -> None:
+        given = {k: v for k, v in locals().items() if k in Settings.model_fields}
+        self._start(read_settings({**given, **more}), clock)
+
+    def _start(self, settings: Settings, clock: Clock | None) -> None:
+        for provider in settings.providers:
+            check_provider(provider)
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        if settings.enable_logging:
+            events.enable()
+        self._router = Router(settings)
+        self._scheduler = Scheduler(settings, self._clock)
+        self._adapters = _Adapters(settings.providers)
+        self._engine = Engine(settings, self._adapters, self._scheduler, self._clock)
+        self._calls: dict[str, CancelScope] = {}
+        self._prefix = f"aio-{os.urandom(4).hex()}"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], clock: Clock | None = None) -> AIO:
+        """An `AIO` from plain data, snake_case or camelCase; raises `ConfigError`."""
+        from aio_llm.sources.data import settings_from_data
+
+        return cls._of(settings_from_data(values), clock)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], clock: Clock | None = None) -> AIO:
+        """An `AIO` from a JSON or TOML file; raises `ConfigError` naming file and field."""
+        from aio_llm.sources.files import settings_from_file
+
+        return cls._of(settings_from_file(path), clock)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> AIO:
+        """An `AIO` from GROQ_API_KEY(S), OPENROUTER_…, CEREBRAS_…, GOOGLE_… in the environment.
+
+        Auto mode is on. `settings` are those of `AIO(...)`. Raises `ConfigError` that says
+        what to set if there is no key at all.
+        """
+        from aio_llm.sources.environment import settings_from_environment
+
+        clock = settings.pop("clock", None)
+        found = settings_from_environment(os.environ if environ is None else environ, settings)
+        return cls._of(found, clock)
+
+    @classmethod
+    def _of(cls, settings: Settings, clock: Clock | None) -> AIO:
+        made = cls.__new__(cls)
+        made._start(settings, clock)
+        return made
+
+    def chat_completion(
+        self,
+        messages: str | Iterable[Any],
+        *,
+        model: str | Sequence[str] | None = None,
+        provider: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        n: int | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        logit_bias: Mapping[str, float] | None = None,
+        user: str | None = None,
+        tools: Sequence[Any] | None = None,
+        tool_choice: Any = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        reasoning_effort: str | None = None,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        cancel: CancelToken | None = None,
+        request_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        fallback: bool = False,
+        auto_mode: bool | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> ChatCompletion:
+        """The answer of the best target that has one. Thread-safe; raises `AIOError`.
+
+        `messages`: a string or OpenAI-shaped messages. `model`: "model", "provider/model" or a
+        list in the caller's own order; none: by priority (auto mode). `timeout`, `max_wait`:
+        seconds. `fallback`: after the named model, all others. A misspelt keyword is a
+        TypeError.
+        """
+        run = self._run(locals())
+        try:
+            won = self._engine.perform(run, _ask)
+            if won.lease is not None:
+                self._scheduler.succeed(won.lease)
+        finally:
+            self._finish(run)
+        answer = won.answer
+        answer.attempts = run.trail.attempts
+        answer.latency = self._clock.now() - run.trail.started
+        answer.request_id = run.request.request_id
+        return answer
+
+    def chat_completion_stream(
+        self,
+        messages: str | Iterable[Any],
+        *,
+        model: str | Sequence[str] | None = None,
+        provider: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        n: int | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        logit_bias: Mapping[str, float] | None = None,
+        user: str | None = None,
+        tools: Sequence[Any] | None = None,
+        tool_choice: Any = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        reasoning_effort: str | None = None,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        max_wait: float | None = None,
+        cancel: CancelToken | None = None,
+        request_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        fallback: bool = False,
+        auto_mode: bool | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        on_interrupt: OnInterrupt = "raise",
+    ) -> ChatStream:
+        """The answer in pieces; opened, with fallback, before this returns. Raises `AIOError`.
+
+        Arguments as `chat_completion`; `timeout` is until the first output, `idle_timeout`
+        between chunks (seconds). `on_interrupt`: "raise" `StreamInterruptedError` if the stream
+        breaks after output, or "restart" it at another target, announced by a chunk.
+        """
+        if on_interrupt not in ("raise", "restart"):
+            raise InvalidRequestError(
+                f"on_interrupt: must be 'raise' or 'restart', got {on_interrupt!r}"
+            )
+        idle = _seconds("idle_timeout", idle_timeout, self.settings.idle_timeout)
+        run = self._run(locals(), stream=True)
+        opened = False
+        try:
+            won = self._engine.perform(run, OpenedStream)
+            opened = True
+        finally:
+            if not opened:
+                self._finish(run)
+        return ChatStream(
+            self._engine,
+            run,
+            won,
+            idle_timeout=idle,
+            on_interrupt=on_interrupt,
+            finish=lambda: self._finish(run),
+        )
+
+    @cached_property
+    def chat(self) -> Chat:
+        """OpenAI's spelling: `aio.chat.completions.create(...)`."""
+        return Chat(self)
+
+    def cancel(self, request_id: str) -> bool:
+        """Cancel the call named `request_id`; False if there is none. Any thread."""
+        scope = self._calls.get(request_id)
+        if scope is None:
+            return False
+        scope.cancel()
+        return True
+
+    def cancel_all(self) -> int:
+        """Cancel every call in progress; returns how many. Any thread."""
+        scopes = list(self._calls.values())
+        for scope in scopes:
+            scope.cancel()
+        return len(scopes)
+
+    def validate_api_key(self, provider: str, key: str, *, timeout: float = 30.0) -> KeyCheck:
+        """Whether the vendor accepts `key`; spends no tokens. `timeout`: seconds.
+
+        `provider`: a configured one, or any vendor's name. Raises `ConfigError` if unknown.
+        """
+        from aio_llm.checks import check_key
+
+        adapter = self._adapter_for(provider, key)
+        return check_key(adapter, key, self._clock, _seconds("timeout", timeout, timeout))
+
+    def _adapter_for(self, provider: str, key: str) -> BaseProvider:
+        for config in self.settings.providers:
+            if provider in (config.label, config.provider):
+                return self._adapters[config.label]
+        made: dict[str, Any] = {"provider": provider, "api_keys": [key], "models": ["any"]}
+        return make_provider(ProviderConfig(**made))
+
+    def validate_config(self, *, timeout: float = 30.0) -> list[KeyCheck]:
+        """`validate_api_key` for every configured key, in order; spends no tokens."""
+        return [
+            self.validate_api_key(config.label, key.key.get_secret_value(), timeout=timeout)
+            for config in self.settings.providers
+            for key in config.api_keys
+        ]
+
+    def warmup(self) -> None:
+        """Import the SDKs of all configured providers now instead of at their first call."""
+        for config in self.settings.providers:
+            self._adapters[config.label].warm_up()
+
+    def close(self) -> None:
+        """Cancel what is running and close all connections; idempotent."""
+        self.cancel_all()
+        for adapter in list(self._adapters.values()):
+            adapter.close()
+
+    def __enter__(self) -> AIO:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": self.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._start(state["settings"], None)
+
+    def _run(self, given: dict[str, Any], *, stream: bool = False) -> Run:
+        """Checked arguments of one call, registered so that it can be cancelled."""
+        started = self._clock.now()
+        timeout = _seconds("timeout", given["timeout"], self.settings.timeout)
+        max_wait = _seconds("max_wait", given["max_wait"], self.settings.max_wait, zero=True)
+        request = build_request(
+            given["messages"],
+            {name: given[name] for name in _OPTIONS},
+            request_id=self._name(given["request_id"]),
+            extra_body=given["extra_body"],
+            extra_headers=given["extra_headers"],
+            metadata=given["metadata"],
+            stream=stream,
+        )
+        auto = self.settings.auto_mode if given["auto_mode"] is None else given["auto_mode"]
+        route = self._router.route(
+            given["provider"],
+            given["model"],
+            auto=auto,
+            fallback=given["fallback"] or bool(given["auto_mode"] and given["model"]),
+        )
+        scope = CancelScope(self._clock.now, started + timeout)
+        if given["cancel"] is not None:
+            scope.watch(given["cancel"])
+        run = Run(request, route, scope, Trail(started), started + timeout, max_wait)
+        if self._calls.setdefault(request.request_id, scope) is not scope:
+            raise InvalidRequestError(f"request_id: {request.request_id!r} is in use by a call")
+        return run
+
+    def _name(self, request_id: str | None) -> str:
+        if request_id is None:
+            return f"{self._prefix}-{next(_numbers)}"
+        if not isinstance(request_id, str) or not request_id:
+            raise InvalidRequestError("request_id: must be a non-empty string")
+        return request_id
+
+    def _finish(self, run: Run) -> None:
+        run.scope.close()
+        self._calls.pop(run.request.request_id, None)
+
+    def __repr__(self) -> str:
+        names = ", ".join(config.label for config in self.settings.providers)
+        return f"AIO({names}; {len(list(self._scheduler.keys.keys()))} keys)"
+
+
+_OPTIONS = (
+    "temperature", "max_tokens", "top_p", "stop", "seed", "n", "logprobs", "top_logprobs",
+    "presence_penalty", "frequency_penalty", "logit_bias", "user", "tools", "tool_choice",
+    "parallel_tool_calls", "response_format", "reasoning_effort",
+)  # fmt: skip
+
+
+def _ask(adapter: BaseProvider, request: ChatRequest, call: Call) -> ChatCompletion:
+    return adapter.chat(request, call)
+
+
+def _seconds(name: str, value: Any, default: float, *, zero: bool = False) -> float:
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not (value > 0 or (zero and value == 0)) or value == float("inf"):
+        least = "0 or more" if zero else "more than 0"
+        raise InvalidRequestError(f"{name}: must be {least} seconds, got {value!r}")
+    return float(value)
+
+
+class Chat:
+    """`aio.chat`: OpenAI's spelling."""
+
+    def __init__(self, aio: AIO) -> None:
+        self.completions = Completions(aio)
+
+
+class Completions:
+    """`aio.chat.completions`: OpenAI's spelling."""
+
+    def __init__(self, aio: AIO) -> None:
+        self._aio = aio
+
+    def create(
+        self,
+        *,
+        messages: str | Iterable[Any],
+        model: str | Sequence[str] | None = None,
+        stream: bool = False,
+        max_completion_tokens: int | None = None,
+        stream_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> ChatCompletion | ChatStream:
+        """`chat_completion` with OpenAI's signature; usage is always in the stream."""
+        if max_completion_tokens is not None:
+            options.setdefault("max_tokens", max_completion_tokens)
+        if model == "auto":
+            model = None
+        if stream:
+            return self._aio.chat_completion_stream(messages, model=model, **options)
+        return self._aio.chat_completion(messages, model=model, **options)

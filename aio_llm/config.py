@@ -1,0 +1,272 @@
+"""What is written down: providers, keys, models, settings. Checked here, before anything runs.
+
+Every error is a `ConfigError` that names the field, says what would be right, and never
+repeats a value that could be a secret. snake_case and camelCase spellings are both read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from aio_llm.errors import ConfigError
+from aio_llm.faults import mask
+
+Seconds = Annotated[float, Field(gt=0)]
+Limit = Annotated[int, Field(gt=0)]
+Priority = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """Base of every part of the configuration."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        defer_build=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+        validate_assignment=True,
+        alias_generator=AliasGenerator(
+            validation_alias=lambda name: AliasChoices(name, to_camel(name))
+        ),
+    )
+
+    def __init__(self, **values: Any) -> None:
+        problem: str | None = None
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problem = describe_problems(error, type(self))
+        if problem:
+            raise ConfigError(problem)
+
+
+class Limits(Section):
+    """Quotas as the vendor states them: requests and tokens per minute and per day."""
+
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    rpd: Limit | None = None
+    tpd: Limit | None = None
+
+
+class ApiKey(Limits):
+    """One key. Higher `priority` is used first.
+
+    `daily_limit`: requests per day of the vendor, None for none. `requests_today`: already
+    used when this configuration is loaded. `group`: keys with one name share one quota.
+    """
+
+    key: SecretStr
+    priority: Priority = 0
+    is_active: bool = True
+    daily_limit: Limit | None = None
+    requests_today: Annotated[int, Field(ge=0)] = 0
+    group: str | None = None
+
+    def __init__(self, key: str | SecretStr | None = None, **values: Any) -> None:
+        if key is not None:
+            values["key"] = key
+        super().__init__(**values)
+
+    @field_validator("key")
+    @classmethod
+    def _usable(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value().strip()
+        if not text:
+            raise ValueError("is empty; paste the key the vendor shows, or remove the entry")
+        if not text.isascii() or not text.isprintable() or " " in text or '"' in text:
+            raise ValueError("has a space, quote or non-ASCII character; paste it again")
+        return SecretStr(text)
+
+    @field_serializer("key", when_used="json")
+    def _hidden(self, key: SecretStr) -> str:
+        return mask(key.get_secret_value())
+
+    @property
+    def masked(self) -> str:
+        """The key as people may see it."""
+        return mask(self.key.get_secret_value())
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.masked!r}, priority={self.priority})"
+
+    __str__ = __repr__
+
+
+class ModelConfig(Limits):
+    """One model of a provider. Higher `priority` is used first."""
+
+    model_id: Annotated[str, Field(min_length=1)]
+    priority: Priority = 0
+    is_active: bool = True
+
+    def __init__(self, model_id: str | None = None, **values: Any) -> None:
+        if model_id is not None:
+            values["model_id"] = model_id
+        super().__init__(**values)
+
+
+class ProviderConfig(Section):
+    """One vendor with its keys and models. Higher `priority` is used first.
+
+    `timeout`: seconds for one attempt, None for half of what the call has left while there
+    is somebody else to ask. `base_url`: what that vendor's SDK takes. `name`: what this entry
+    is called where one vendor is configured twice; default: the vendor's name.
+    """
+
+    provider: Annotated[str, Field(min_length=1)]
+    api_keys: list[ApiKey]
+    models: list[ModelConfig]
+    priority: Priority = 0
+    is_active: bool = True
+    base_url: str | None = None
+    name: Annotated[str, Field(min_length=1)] | None = None
+    timeout: Seconds | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, data: Any) -> Any:
+        """Plain strings stand for keys and models."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for names, field in ((("api_keys", "apiKeys"), "key"), (("models",), "model_id")):
+            for name in names:
+                if isinstance(data.get(name), list | tuple):
+                    data[name] = [
+                        {field: item} if isinstance(item, str | SecretStr) else item
+                        for item in data[name]
+                    ]
+        return data
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url
+
+    @model_validator(mode="after")
+    def _complete(self) -> ProviderConfig:
+        if not self.api_keys:
+            raise ValueError("api_keys is empty; give at least one key")
+        if not self.models:
+            raise ValueError("models is empty; give at least one model id")
+        _refuse_twice("api_keys", [k.key.get_secret_value() for k in self.api_keys], hide=True)
+        _refuse_twice("models", [m.model_id for m in self.models])
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name this entry goes by."""
+        return self.name or self.provider
+
+
+def _refuse_twice(field: str, values: list[str], *, hide: bool = False) -> None:
+    first: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if value in first:
+            what = mask(value) if hide else repr(value)
+            raise ValueError(
+                f"{field}[{index}] is the same as {field}[{first[value]}] ({what}); remove one"
+            )
+        first[value] = index
+
+
+class Settings(Section):
+    """Everything an `AIO` is made of; all times in seconds."""
+
+    providers: list[ProviderConfig]
+    auto_mode: bool = False
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    retry_delay: Annotated[float, Field(ge=0)] = 1.0
+    max_delay: Seconds = 60.0
+    backoff_multiplier: Annotated[float, Field(ge=1)] = 2.0
+    timeout: Seconds = 120.0
+    idle_timeout: Seconds = 60.0
+    max_wait: Annotated[float, Field(ge=0)] = 60.0
+    enable_logging: bool = False
+    enable_validation: bool = True
+
+    @field_validator("retry_delay", "max_delay", "timeout", "idle_timeout", "max_wait")
+    @classmethod
+    def _finite(cls, seconds: float) -> float:
+        if not math.isfinite(seconds):
+            raise ValueError("must be a finite number of seconds")
+        return seconds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if not self.providers:
+            raise ValueError("providers is empty; give at least one, e.g. {'provider': 'groq', …}")
+        _refuse_twice("providers", [p.label for p in self.providers])
+        return self
+
+
+def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
+    """The problems of a validation in words: field, what is wrong, what would be right."""
+    lines = [_describe(dict(item), model) for item in error.errors(include_input=False)]
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        return f"{where}: unknown field{did_you_mean(str(item['loc'][-1]), all_fields(model))}"
+    if item["type"] == "missing":
+        return f"{where}: is missing"
+    return f"{where}: {message}" if where else message
+
+
+def all_fields(model: type[BaseModel]) -> set[str]:
+    """Field names of a section and of the sections inside it."""
+    names = set(model.model_fields)
+    if model is Settings or model is ProviderConfig:
+        for part in (ProviderConfig, ApiKey, ModelConfig):
+            names |= set(part.model_fields)
+    return names
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known word, "" if none is near."""
+    known = sorted(known)
+    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in word)
+    close = difflib.get_close_matches(snake, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def read_settings(values: Mapping[str, Any]) -> Settings:
+    """Validated settings out of plain data; raises `ConfigError`."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"the configuration must be a mapping, not {type(values).__name__}")
+    return Settings(**_providers_as_data(dict(values)))
+
+
+def _providers_as_data(values: dict[str, Any]) -> dict[str, Any]:
+    providers = values.get("providers")
+    if providers is None:
+        raise ConfigError("providers: is missing; give a list with at least one provider")
+    if isinstance(providers, str | bytes | Mapping) or not isinstance(providers, Iterable):
+        raise ConfigError(f"providers: must be a list, not {type(providers).__name__}")
+    values["providers"] = list(providers)
+    return values

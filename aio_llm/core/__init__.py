@@ -1,0 +1,1 @@
+"""The private heart: which target, what a fault means, when a target may be used, one loop."""

@@ -1,0 +1,125 @@
+"""When may each place be used again: cool-downs, set-asides and breakers are one thing.
+
+A place is a provider, a model of a provider, a key, a quota group, or a pair of these. A
+place without a record is free. A record says "not before `until`"; when that moment comes the
+place is half-open: one call goes through at a time (`until` moves on by `gap` with each), the
+first success removes the record, a failure renews it. So a server that comes back is not
+overrun, and a probe that hangs blocks nobody for longer than the gap.
+
+    free --fault--> resting --until passes--> half-open --success--> free
+                       ^                          |
+                       +----------fault-----------+
+
+Pure bookkeeping: `now` is handed in, the caller holds the lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aio_llm.faults import Kind, Scope
+
+Place = tuple[str, ...]
+"""A scope and the names that make it one place, e.g. ("model", "groq", "llama-3.1-8b")."""
+
+FAILURES_TO_OPEN = 5
+"""Failures in a row after which a model of a provider rests for `OPEN_FOR`."""
+
+OPEN_FOR = 60.0
+"""Seconds a breaker stays open before it lets one call through."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Why and until when a place rests. `soft`: our own guess, may be passed over if there
+    is nowhere else to go. `since`: when it was set; failures of calls that started before
+    are old news.
+    """
+
+    until: float
+    kind: Kind
+    since: float
+    soft: bool = False
+    failures: int = 1
+    gap: float = 1.0
+    message: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """The breaker is open: not even a call without alternatives goes through."""
+        return not self.soft or self.failures >= FAILURES_TO_OPEN
+
+
+def place(scope: Scope, *names: str) -> Place:
+    """The place of `scope` with `names`."""
+    return (scope.value, *names)
+
+
+class Availability:
+    """The records of all places that are not free."""
+
+    def __init__(self) -> None:
+        self.records: dict[Place, Record] = {}
+
+    def until(self, places: Iterable[Place]) -> float:
+        """When the last of `places` is free; -inf if all are."""
+        if not self.records:
+            return -math.inf
+        latest = -math.inf
+        for spot in places:
+            record = self.records.get(spot)
+            if record is not None and record.until > latest:
+                latest = record.until
+        return latest
+
+    def blocking(self, places: Iterable[Place], now: float) -> list[tuple[Place, Record]]:
+        """Those of `places` that are not free at `now`, with their records."""
+        found = ((spot, self.records.get(spot)) for spot in places)
+        return [(spot, record) for spot, record in found if record and record.until > now]
+
+    def admit(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
+        """Let one call through; returns the half-open places it is the probe of."""
+        if not self.records:
+            return ()
+        probed = tuple(spot for spot in places if spot in self.records)
+        for spot in probed:
+            record = self.records[spot]
+            record.until = max(record.until, now + record.gap)
+        return probed
+
+    def rest(
+        self, spot: Place, kind: Kind, now: float, until: float, *, soft: bool, message: str = ""
+    ) -> Record:
+        """Let `spot` rest at least until `until`; counts one more failure in a row."""
+        old = self.records.get(spot)
+        record = Record(until, kind, now, soft, 1, 1.0, message)
+        if old is not None:
+            record.failures = old.failures + 1
+            if not soft:
+                record.until = max(until, old.until)
+        if soft:
+            record.gap = OPEN_FOR if record.failures >= FAILURES_TO_OPEN else 10.0
+        self.records[spot] = record
+        return record
+
+    def release(self, spot: Place, now: float) -> None:
+        """A probe ended without a verdict (cancelled): the next call may probe at once."""
+        record = self.records.get(spot)
+        if record is not None and record.until <= now + record.gap:
+            record.until = now
+
+    def clear(self, spot: Place, granted: float) -> bool:
+        """A call granted at `granted` succeeded there; True if that freed the place."""
+        record = self.records.get(spot)
+        if record is None or granted < record.since or record.until == math.inf:
+            return False
+        del self.records[spot]
+        return True
+
+    def forget(self, scope: Scope, *names: str) -> None:
+        """Drop every record of `scope` whose names start with `names`."""
+        prefix = place(scope, *names)
+        for spot in [s for s in self.records if s[: len(prefix)] == prefix]:
+            del self.records[spot]

@@ -1,0 +1,109 @@
+"""The keys of one model, best first: choosing costs the same for ten keys as for ten thousand.
+
+Two heaps: keys that are ready, by rank (priority, then least used today, then fewest recent
+errors), and keys that rest, by the moment they wake. Entries are corrected lazily, when they
+come to the top. The caller holds the lock; time and the rules come from outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Generic, Protocol, TypeVar
+
+Rank = tuple[int, int, int, int]
+
+
+class Ranked(Protocol):
+    """What a pool chooses among."""
+
+    index: int
+
+    @property
+    def rank(self) -> Rank: ...
+
+
+K = TypeVar("K", bound=Ranked)
+
+
+class KeyPool(Generic[K]):
+    """Chooses among `keys`; `ready_at(key)` says from when each may be used (seconds)."""
+
+    def __init__(self, keys: Sequence[K], ready_at: Callable[[K], float]) -> None:
+        self._keys = keys
+        self._ready_at = ready_at
+        self._stamps = [0] * len(keys)
+        self._ready: list[tuple[Rank, int, int]] = []
+        self._resting: list[tuple[float, int, int]] = []
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Look at every key afresh (a new day, a reload)."""
+        self._ready = [(key.rank, at, self._stamps[at]) for at, key in enumerate(self._keys)]
+        self._resting = []
+        heapify(self._ready)
+
+    def renew(self, index: int) -> None:
+        """Key `index` may have become better or ready earlier than it was known to be."""
+        self._stamps[index] += 1
+        heappush(self._ready, (self._keys[index].rank, index, self._stamps[index]))
+        if len(self._ready) + len(self._resting) > 2 * len(self._keys) + 64:
+            self.rebuild()
+
+    def pick(self, now: float, skip: Collection[int] = ()) -> K | None:
+        """The best key that may be used at `now` and is not in `skip`; None if there is none."""
+        self._wake(now)
+        passed: list[tuple[Rank, int, int]] = []
+        found: K | None = None
+        while self._ready and found is None:
+            rank, index, stamp = self._ready[0]
+            key = self._keys[index]
+            if stamp != self._stamps[index]:
+                heappop(self._ready)
+            elif rank != key.rank:
+                heapreplace(self._ready, (key.rank, index, stamp))
+            elif (at := self._ready_at(key)) > now:
+                heappop(self._ready)
+                self._rest(at, index)
+            elif index in skip:
+                passed.append(heappop(self._ready))
+            else:
+                found = key
+        for entry in passed:
+            heappush(self._ready, entry)
+        return found
+
+    def earliest(self, now: float, skip: Collection[int] = ()) -> float:
+        """When the first resting key that is not in `skip` wakes; inf if none will."""
+        passed: list[tuple[float, int, int]] = []
+        soonest = math.inf
+        while self._resting:
+            at, index, stamp = self._resting[0]
+            actual = self._ready_at(self._keys[index])
+            if stamp != self._stamps[index]:
+                heappop(self._resting)
+            elif actual <= now:
+                soonest = now
+                break
+            elif actual != at:
+                heappop(self._resting)
+                self._rest(actual, index)
+            elif index in skip:
+                passed.append(heappop(self._resting))
+            else:
+                soonest = at
+                break
+        for entry in passed:
+            heappush(self._resting, entry)
+        return soonest
+
+    def _rest(self, until: float, index: int) -> None:
+        if until < math.inf:
+            heappush(self._resting, (until, index, self._stamps[index]))
+
+    def _wake(self, now: float) -> None:
+        while self._resting and self._resting[0][0] <= now:
+            _, index, stamp = heappop(self._resting)
+            if stamp == self._stamps[index]:
+                heappush(self._ready, (self._keys[index].rank, index, stamp))

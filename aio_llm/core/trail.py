@@ -1,0 +1,50 @@
+"""What one call has been through: its attempts, and what follows from them for this call only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from aio_llm.core.backoff import Backoff
+from aio_llm.core.routing import Lane
+from aio_llm.types import Attempt
+
+
+@dataclass(slots=True)
+class Trail:
+    """`excluded`: lanes this request can do nothing with. `avoided`: providers that just
+    failed it; asked again only when there is nobody else. `waited`: seconds spent waiting
+    for capacity.
+    """
+
+    started: float
+    attempts: list[Attempt] = field(default_factory=list)
+    tries: dict[tuple[Lane, int], int] = field(default_factory=dict)
+    setbacks: dict[Lane, int] = field(default_factory=dict)
+    retry_at: dict[Lane, float] = field(default_factory=dict)
+    excluded: set[Lane] = field(default_factory=set)
+    avoided: set[str] = field(default_factory=set)
+    waited: float = 0.0
+
+    def tried(self, lane: Lane, key: int) -> None:
+        """One more attempt at this target."""
+        self.tries[lane, key] = self.tries.get((lane, key), 0) + 1
+
+    def set_back(self, lane: Lane, now: float, backoff: Backoff, random: float) -> None:
+        """`lane` failed; this call may try it again after a delay with full jitter."""
+        self.setbacks[lane] = self.setbacks.get(lane, 0) + 1
+        self.retry_at[lane] = now + backoff.delay(self.setbacks[lane], lambda: random)
+
+    def spent(self, lane: Lane, max_retries: int) -> frozenset[int]:
+        """Keys this call has tried on `lane` as often as it may."""
+        if not self.tries:
+            return frozenset()
+        return frozenset(k for (at, k), n in self.tries.items() if at is lane and n > max_retries)
+
+    def is_spent(self, lane: Lane, max_retries: int) -> bool:
+        """This call has failed on `lane` as often as it may."""
+        return self.setbacks.get(lane, 0) > max_retries
+
+    def again_at(self, lane: Lane) -> float:
+        """From when this call may pass over a back-off of `lane`; -inf if it never tried it."""
+        return self.retry_at.get(lane, -math.inf)

@@ -1,0 +1,120 @@
+"""What an `AIO` says about itself: key statistics, summary, and what it would do now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aio_llm.clock import Clock
+from aio_llm.config import Settings
+from aio_llm.core.keys import KeyState
+from aio_llm.core.routing import Router
+from aio_llm.core.scheduler import Scheduler
+from aio_llm.core.trail import Trail
+from aio_llm.errors import ConfigError
+
+
+class Overview:
+    """The part of `AIO` that tells and switches, and sends nothing. Thread-safe."""
+
+    settings: Settings
+    _clock: Clock
+    _router: Router
+    _scheduler: Scheduler
+
+    def get_key_stats(self, provider: str | None = None) -> dict[str, Any]:
+        """Totals, and one row per key: state, reason, used today, limit, cooling for (seconds),
+        resets at (epoch seconds). Keys are masked.
+        """
+        label = self._label(provider)
+        keys = self._scheduler.keys
+        with keys.lock:
+            rows = [keys.row(key) for key in keys.keys(label)]
+        return {
+            "total": len(rows),
+            "active": sum(row["state"] != "disabled" for row in rows),
+            "disabled": sum(row["state"] == "disabled" for row in rows),
+            "total_usage": sum(row["total_usage"] for row in rows),
+            "total_errors": sum(row["total_errors"] for row in rows),
+            "keys": rows,
+        }
+
+    def reset_daily_counters(self, provider: str | None = None) -> int:
+        """Zero "used today" and lift what a daily limit stopped; returns how many keys."""
+        count = self._scheduler.keys.reset_daily(self._label(provider))
+        self._scheduler.wake()
+        return count
+
+    def enable_key(self, provider: str, key: str) -> None:
+        """Put a key (its text, masked form or number) in use again, its errors forgotten."""
+        self._scheduler.keys.switch(self._key(provider, key), on=True)
+        self._scheduler.wake()
+
+    def disable_key(self, provider: str, key: str, reason: str = "disabled by hand") -> None:
+        """Put a key (its text, masked form or number) out of use until `enable_key`."""
+        self._scheduler.keys.switch(self._key(provider, key), on=False, reason=reason)
+
+    def get_config_summary(self) -> dict[str, Any]:
+        """What is configured, without any secret; safe to paste into an issue."""
+        settings = self.settings
+        return {
+            "providers": [
+                {
+                    "name": p.label,
+                    "provider": p.provider,
+                    "priority": p.priority,
+                    "is_active": p.is_active,
+                    "base_url": p.base_url,
+                    "keys": [key.masked for key in p.api_keys],
+                    "models": [model.model_id for model in p.models],
+                }
+                for p in settings.providers
+            ],
+            "total_providers": len(settings.providers),
+            "total_keys": sum(len(p.api_keys) for p in settings.providers),
+            "total_models": sum(len(p.models) for p in settings.providers),
+            **settings.model_dump(exclude={"providers"}),
+        }
+
+    def explain(
+        self,
+        messages: Any = None,
+        *,
+        model: str | Sequence[str] | None = None,
+        provider: str | None = None,
+        fallback: bool = False,
+        auto_mode: bool | None = None,
+    ) -> list[dict[str, Any]]:
+        """The targets in the order they would be tried now, then those that would be skipped.
+
+        Rows: provider, model, key (masked), usable, reason, available_in (seconds). Sends
+        nothing. Raises as the call itself would for an unknown model or provider.
+        """
+        auto = self.settings.auto_mode if auto_mode is None else auto_mode
+        route = self._router.route(provider, model, auto=auto, fallback=fallback)
+        keys = self._scheduler.keys
+        with keys.lock:
+            now = self._clock.now()
+            skipped = self._scheduler.skipped(route, Trail(now), limit=10_000)
+            out = {(skip.lane, skip.key): skip for skip in skipped}
+            usable = [
+                {"provider": lane.provider, "model": lane.model, "key": key.masked,
+                 "usable": True, "reason": "", "available_in": 0.0}
+                for lane in route.lanes
+                for key in sorted(keys.keys(lane.provider), key=lambda key: key.rank)
+                if (lane, key.masked) not in out
+            ]  # fmt: skip
+        return usable + [
+            {"provider": skip.lane.provider, "model": skip.lane.model, "key": skip.key,
+             "usable": False, "reason": skip.reason, "available_in": skip.until - now}
+            for skip in skipped
+        ]  # fmt: skip
+
+    def _label(self, provider: str | None) -> str | None:
+        return None if provider is None else self._router.label(provider)
+
+    def _key(self, provider: str, key: str) -> KeyState:
+        found = self._scheduler.keys.find(self._router.label(provider), key)
+        if found is None:
+            raise ConfigError(f"key: no such key for provider {provider!r}")
+        return found

@@ -1,0 +1,125 @@
+"""Google AI (Gemini API) on the official `google-genai` SDK.
+
+The SDK builds, signs and sends the request and raises its errors; the body travels through
+its public `extra_body` and the answer is read from the HTTP client that was handed to it.
+Its typed way in and out costs 14 times a plain call at 50 messages, and its stream reader
+takes a cut stream for a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from aio_llm.config import ProviderConfig
+from aio_llm.providers.base import BaseProvider, Call
+from aio_llm.providers.google_shape import build_body, read_chunks, read_completion
+from aio_llm.providers.presets import Preset
+from aio_llm.transport import ConnectionPool, lean_client, shared_ssl_context
+from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk
+
+API_VERSION = "v1beta"
+"""The SDK's default, v1, lacks thinking, JSON schemas and most preview models."""
+
+_PLACEHOLDER = [{"role": "user", "parts": [{"text": "."}]}]
+
+
+class Google(BaseProvider):
+    """`base_url` is the host; the SDK adds the version and the model's path."""
+
+    def __init__(self, config: ProviderConfig, preset: Preset) -> None:
+        super().__init__(config)
+        self.preset = preset
+        self.base_url = config.base_url or preset.base_url
+        self.pool = ConnectionPool()
+        self._clients: dict[str, Any] = {}
+        self._http: tuple[Any, Any] | None = None
+
+    def chat(self, request: ChatRequest, call: Call) -> ChatCompletion:
+        """One answer, parsed from the raw body."""
+        models, arguments = self._prepare(request, call)
+        models.generate_content(**arguments)
+        return read_completion(call.scope.answer.content, call.target)
+
+    def stream(self, request: ChatRequest, call: Call) -> Iterator[StreamChunk]:
+        """Chunks as they arrive; the connection goes back when the last one is read."""
+        models, arguments = self._prepare(request, call)
+        del arguments["config"]["should_return_http_response"]
+        call.scope.detach_body = True
+        try:
+            for _ in models.generate_content_stream(**arguments):
+                pass  # the body is detached: the SDK sees an empty stream, errors it raises
+        finally:
+            call.scope.detach_body = False
+        body = call.scope.answer.stream
+        try:
+            yield from read_chunks(body, call.target)
+            body.drain()
+        finally:
+            body.close()
+
+    def check_key(self, call: Call) -> None:
+        """List one model."""
+        client = self._client(call.target.secret)
+        client.models.list(config={"page_size": 1})
+
+    def unsupported(self, request: ChatRequest) -> str | None:
+        """Fields Google has no place for."""
+        for name in self.preset.lacks:
+            if request.options.get(name) is not None:
+                return name
+        return None
+
+    def _prepare(self, request: ChatRequest, call: Call) -> tuple[Any, dict[str, Any]]:
+        call.scope.headers = {**self.config.headers, **request.extra_headers}
+        config: dict[str, Any] = {
+            "http_options": {"extra_body": build_body(request, call.target.model)},
+            "automatic_function_calling": {"disable": True},
+            "automatic_continuation": False,
+            "should_return_http_response": True,
+        }
+        models = self._client(call.target.secret).models
+        return models, {"model": call.target.model, "contents": _PLACEHOLDER, "config": config}
+
+    def _client(self, secret: str) -> Any:
+        """The SDK's client for one key: 7 kB each on the HTTP clients they share."""
+        client = self._clients.get(secret)
+        if client is None:
+            from google import genai
+
+            client = self._clients[secret] = genai.Client(
+                api_key=secret, vertexai=False, http_options=self._options(genai)
+            )
+        return client
+
+    def _options(self, genai: Any) -> Any:
+        """Both HTTP clients are given: for one it lacks the SDK would load the CA store."""
+        if self._http is None:
+            import httpx2
+
+            context = shared_ssl_context()
+            self._http = lean_client(httpx2, self.pool), httpx2.AsyncClient(verify=context)
+        client, unused = self._http
+        context = shared_ssl_context()
+        return genai.types.HttpOptions(
+            base_url=self.base_url,
+            api_version=API_VERSION,
+            httpx_client=client,
+            httpx_async_client=unused,
+            async_client_args={"ssl": context, "verify": context},
+        )
+
+    def warm_up(self) -> None:
+        """Import the SDK and make a client."""
+        self._client(self.config.api_keys[0].key.get_secret_value())
+
+    def reset(self) -> None:
+        """Close what is idle; connections in use were closed by the interrupt itself."""
+        self.pool.close()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.pool.close()
+
+
+provider_class = Google

@@ -1,0 +1,233 @@
+"""From a caller's arguments to one frozen `ChatRequest`: checked before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
+
+from aio_llm.config import did_you_mean
+from aio_llm.errors import InvalidRequestError
+from aio_llm.types import ChatRequest
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+LARGEST_REQUEST = 40 * 1024 * 1024
+"""Bytes of all messages together; no vendor takes more in one request."""
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+}
+_POSITIVE = ("max_tokens", "n")
+_INTEGERS = ("max_tokens", "n", "seed", "top_logprobs")
+_BOOLEANS = ("logprobs", "parallel_tool_calls")
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+def build_request(
+    messages: str | Iterable[Any],
+    options: Mapping[str, Any],
+    *,
+    request_id: str,
+    extra_body: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    stream: bool = False,
+) -> ChatRequest:
+    """The request, checked; raises `InvalidRequestError` that names the field."""
+    turns = read_messages(messages)
+    given = {name: value for name, value in options.items() if value is not None}
+    if given:
+        _check_options(given)
+    if metadata is not None:
+        _check_json("metadata", metadata)
+    if extra_body is not None:
+        _check_json("extra_body", extra_body)
+    return ChatRequest(
+        messages=turns,
+        messages_json=_encode(turns),
+        options=given,
+        extra_body=extra_body or {},
+        extra_headers=_check_headers(extra_headers),
+        request_id=request_id,
+        metadata=metadata or {},
+        stream=stream,
+    )
+
+
+def read_messages(messages: str | Iterable[Any]) -> tuple[dict[str, Any], ...]:
+    """Messages as OpenAI-shaped dicts; a string is one user turn."""
+    if isinstance(messages, str):
+        if not messages.strip():
+            raise InvalidRequestError("messages: is empty; give the text of the user's turn")
+        return ({"role": "user", "content": messages},)
+    if isinstance(messages, bytes | Mapping) or not isinstance(messages, Iterable):
+        raise InvalidRequestError(
+            f"messages: must be a string or a list of messages, not {type(messages).__name__}"
+        )
+    turns = tuple(_message(index, message) for index, message in enumerate(messages))
+    if not turns:
+        raise InvalidRequestError("messages: is empty; give at least one message")
+    return turns
+
+
+def _message(index: int, message: Any) -> dict[str, Any]:
+    if isinstance(message, BaseModel):
+        message = message.model_dump(exclude_none=True)
+    if not isinstance(message, Mapping):
+        raise InvalidRequestError(
+            f"messages[{index}]: must be a dict with role and content, not {type(message).__name__}"
+        )
+    role = message.get("role")
+    if role not in ROLES:
+        hint = did_you_mean(str(role), ROLES) if role else "; known: " + ", ".join(sorted(ROLES))
+        raise InvalidRequestError(f"messages[{index}].role: {role!r} is unknown{hint}")
+    content = message.get("content")
+    if isinstance(content, str):
+        return dict(message) if not isinstance(message, dict) else message
+    _check_content(index, message, content)
+    return dict(message)
+
+
+def _check_content(index: int, message: Mapping[str, Any], content: Any) -> None:
+    where = f"messages[{index}].content"
+    if content is None:
+        if message["role"] == "assistant" and (
+            message.get("tool_calls") or message.get("refusal") or "content" in message
+        ):
+            return
+        raise InvalidRequestError(f"{where}: is missing; give a string or a list of parts")
+    if not isinstance(content, list | tuple):
+        raise InvalidRequestError(
+            f"{where}: must be a string or a list of parts, not {type(content).__name__}"
+        )
+    if not content:
+        raise InvalidRequestError(f"{where}: is an empty list; give at least one part")
+    for number, part in enumerate(content):
+        if isinstance(part, str) or (isinstance(part, Mapping) and part.get("type")):
+            continue
+        raise InvalidRequestError(f"{where}[{number}]: must be a dict with a 'type', or a string")
+
+
+def _encode(turns: tuple[dict[str, Any], ...]) -> bytes:
+    try:
+        encoded = to_json(turns)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        encoded = b""
+    if not encoded:
+        raise InvalidRequestError(_why_not_json(turns))
+    if len(encoded) > LARGEST_REQUEST:
+        index = max(range(len(turns)), key=lambda i: len(str(turns[i].get("content") or "")))
+        raise InvalidRequestError(
+            f"messages[{index}].content: the messages have {len(encoded):,} bytes,"
+            f" more than the {LARGEST_REQUEST:,} any vendor takes; shorten them"
+        )
+    if b"\\u0000" in encoded:
+        _refuse_nul(turns)
+    return encoded
+
+
+def _why_not_json(turns: tuple[dict[str, Any], ...]) -> str:
+    for index, turn in enumerate(turns):
+        for name, value in turn.items():
+            try:
+                to_json(value)
+            except (PydanticSerializationError, ValueError, RecursionError):
+                return (
+                    f"messages[{index}].{name}: cannot be sent as JSON (a lone surrogate, a cycle"
+                    " or an object that is no text, number, list or dict)"
+                )
+    return "messages: cannot be sent as JSON"
+
+
+def _refuse_nul(turns: tuple[dict[str, Any], ...]) -> None:
+    for index, turn in enumerate(turns):
+        for where, text in _texts(turn):
+            if "\x00" in text:
+                raise InvalidRequestError(
+                    f"messages[{index}]{where}: has a NUL character at {text.index(chr(0))};"
+                    " remove it"
+                )
+
+
+def _texts(value: Any, where: str = "") -> Iterable[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{where}.{name}")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _texts(inner, f"{where}[{number}]")
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name, (low, high) in _RANGES.items():
+        if name in options:
+            _check_number(name, options[name], low, high)
+    for name in _INTEGERS:
+        if name in options and (
+            not isinstance(options[name], int) or isinstance(options[name], bool)
+        ):
+            raise InvalidRequestError(f"{name}: must be a whole number, got {options[name]!r}")
+    for name in _POSITIVE:
+        if name in options and options[name] < 1:
+            raise InvalidRequestError(f"{name}: must be 1 or more, got {options[name]!r}")
+    for name in _BOOLEANS:
+        if name in options and not isinstance(options[name], bool):
+            raise InvalidRequestError(f"{name}: must be True or False, got {options[name]!r}")
+    _check_shapes(options)
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise InvalidRequestError(
+            f"{name}: must be a number from {low:g} to {high:g}, got {value!r}"
+        )
+
+
+def _check_shapes(options: dict[str, Any]) -> None:
+    stop = options.get("stop")
+    if stop is not None and not isinstance(stop, str):
+        if not isinstance(stop, list | tuple) or not all(isinstance(s, str) for s in stop):
+            raise InvalidRequestError(f"stop: must be a string or a list of strings, got {stop!r}")
+        options["stop"] = list(stop)
+    effort = options.get("reasoning_effort")
+    if effort is not None and effort not in _EFFORTS:
+        raise InvalidRequestError(
+            f"reasoning_effort: must be one of {', '.join(_EFFORTS)}, got {effort!r}"
+        )
+    tools = options.get("tools")
+    if tools is not None and not isinstance(tools, list | tuple):
+        raise InvalidRequestError(f"tools: must be a list, not {type(tools).__name__}")
+    for name in ("tools", "tool_choice", "response_format", "logit_bias"):
+        if name in options:
+            _check_json(name, options[name])
+
+
+def _check_json(name: str, value: Any) -> None:
+    problem = ""
+    try:
+        json.dumps(value, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error)
+    if problem:
+        raise InvalidRequestError(f"{name}: cannot be sent as JSON: {problem}")
+
+
+def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (headers or {}).items():
+        text = f"{name}{value}"
+        if not isinstance(value, str) or not text.isascii() or not text.isprintable():
+            raise InvalidRequestError(
+                f"extra_headers[{name!r}]: must be printable ASCII without line breaks"
+            )
+    return dict(headers or {})
