@@ -34,13 +34,13 @@ OPEN_FOR = 60.0
 @dataclass(slots=True)
 class Record:
     """Why and until when a place rests. `soft`: our own guess, may be passed over if there
-    is nowhere else to go. `since`: when it was set; failures of calls that started before
-    are old news.
+    is nowhere else to go. `turn`: the turn it was set at; what calls granted at an earlier
+    turn have to say is old news.
     """
 
     until: float
     kind: Kind
-    since: float
+    turn: int
     soft: bool = False
     failures: int = 1
     gap: float = 1.0
@@ -62,6 +62,12 @@ class Availability:
 
     def __init__(self) -> None:
         self.records: dict[Place, Record] = {}
+        self._turn = 0
+
+    def next_turn(self) -> int:
+        """A number larger than all before: grants and records are put in order by it."""
+        self._turn += 1
+        return self._turn
 
     def until(self, places: Iterable[Place]) -> float:
         """When the last of `places` is free; -inf if all are."""
@@ -90,11 +96,11 @@ class Availability:
         return probed
 
     def rest(
-        self, spot: Place, kind: Kind, now: float, until: float, *, soft: bool, message: str = ""
+        self, spot: Place, kind: Kind, until: float, *, soft: bool, message: str = ""
     ) -> Record:
         """Let `spot` rest at least until `until`; counts one more failure in a row."""
         old = self.records.get(spot)
-        record = Record(until, kind, now, soft, 1, 1.0, message)
+        record = Record(until, kind, self.next_turn(), soft, 1, 1.0, message)
         if old is not None:
             record.failures = old.failures + 1
             if not soft:
@@ -110,10 +116,10 @@ class Availability:
         if record is not None and record.until <= now + record.gap:
             record.until = now
 
-    def clear(self, spot: Place, granted: float) -> bool:
-        """A call granted at `granted` succeeded there; True if that freed the place."""
+    def clear(self, spot: Place, turn: int) -> bool:
+        """A call granted at `turn` succeeded there; True if that freed the place."""
         record = self.records.get(spot)
-        if record is None or granted < record.since or record.until == math.inf:
+        if record is None or turn < record.turn or record.until == math.inf:
             return False
         del self.records[spot]
         return True

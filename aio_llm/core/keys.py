@@ -61,11 +61,11 @@ class KeyState:
 
 @dataclass(slots=True)
 class Lease:
-    """A key handed out for one attempt; goes back exactly once. `granted`: clock seconds."""
+    """A key handed out for one attempt; goes back exactly once. `turn`: in which order."""
 
     lane: Lane
     key: KeyState
-    granted: float
+    turn: int
     probes: tuple[Place, ...] = ()
     settled: bool = False
 
@@ -169,7 +169,7 @@ class KeyManager:
         if self.availability.records:
             places = (*self.lane_places(lane), *self.key_places(lane, key))
             probes = self.availability.admit(places, now)
-        return Lease(lane, key, now, probes)
+        return Lease(lane, key, self.availability.next_turn(), probes)
 
     def succeed(self, lease: Lease) -> bool:
         """The attempt gave an answer: what it probed is free. True if something became so."""
@@ -186,7 +186,7 @@ class KeyManager:
 
     def _clear(self, lease: Lease) -> list[Place]:
         places = (*self.lane_places(lease.lane), *self.key_places(lease.lane, lease.key))
-        return [spot for spot in places if self.availability.clear(spot, lease.granted)]
+        return [spot for spot in places if self.availability.clear(spot, lease.turn)]
 
     def give_up(self, lease: Lease, *, sent: bool) -> None:
         """The attempt ended without a verdict; refunded if nothing reached the vendor."""

@@ -26,6 +26,9 @@ from aio_llm.fork import renew_after_fork
 GUESS = 5.0
 """Seconds a place rests first when nobody said how long; doubled per failure in a row."""
 
+SHORTEST = 0.25
+"""Seconds a place rests at least: "try again in 0 s" still means somebody else first."""
+
 LONG = 3600.0
 """Seconds for what only a person can mend: no credit, a refused key."""
 
@@ -184,11 +187,11 @@ class Scheduler:
         sister = self._find_sister(lease, fault, now)
         spot = self._place(lease, rule.at or fault.scope)
         old = self.keys.availability.records.get(spot)
-        if old is not None and lease.granted < old.since and fault.retry_after is None:
+        if old is not None and lease.turn < old.turn and fault.retry_after is None:
             return max(0.0, old.until - now), sister  # old news: the place rests already
         until = self._until(fault, rule, old, lease, now)
         record = self.keys.availability.rest(
-            spot, fault.kind, now, until, soft=rule.rest is Rest.BACKOFF, message=fault.message
+            spot, fault.kind, until, soft=rule.rest is Rest.BACKOFF, message=fault.message
         )
         return (0.0 if record.until == math.inf else record.until - now), sister
 
@@ -222,7 +225,7 @@ class Scheduler:
         if rule.rest is Rest.OUT:
             return math.inf
         if fault.retry_after is not None:
-            return now + fault.retry_after
+            return now + max(fault.retry_after, SHORTEST)
         if rule.rest is Rest.LONG:
             return now + LONG
         if rule.rest is Rest.DAY:
