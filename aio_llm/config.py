@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
-    AliasChoices,
-    AliasGenerator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,7 +22,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from aio_llm.errors import ConfigError
 from aio_llm.faults import mask
@@ -41,22 +38,27 @@ class Section(BaseModel):
         extra="forbid",
         defer_build=True,
         hide_input_in_errors=True,
-        populate_by_name=True,
         protected_namespaces=(),
         validate_assignment=True,
-        alias_generator=AliasGenerator(
-            validation_alias=lambda name: AliasChoices(name, to_camel(name))
-        ),
     )
 
     def __init__(self, **values: Any) -> None:
         problem: str | None = None
         try:
-            super().__init__(**values)
+            super().__init__(**snake_case(values, type(self)))
         except ValidationError as error:
             problem = describe_problems(error, type(self))
         if problem:
             raise ConfigError(problem)
+
+
+def snake_case(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """`values` with camelCase names of `model`'s fields in our spelling, others as they are."""
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        ours = "".join(f"_{c.lower()}" if c.isupper() else c for c in str(name))
+        made[ours if ours in model.model_fields and ours not in values else name] = value
+    return made
 
 
 class Limits(Section):
@@ -175,13 +177,12 @@ class ProviderConfig(Section):
         if not isinstance(data, dict):
             return data
         data = dict(data)
-        for names, field in ((("api_keys", "apiKeys"), "key"), (("models",), "model_id")):
-            for name in names:
-                if isinstance(data.get(name), list | tuple):
-                    data[name] = [
-                        {field: item} if isinstance(item, str | SecretStr) else item
-                        for item in data[name]
-                    ]
+        for name, field in (("api_keys", "key"), ("models", "model_id")):
+            if isinstance(data.get(name), list | tuple):
+                data[name] = [
+                    {field: item} if isinstance(item, str | SecretStr) else item
+                    for item in data[name]
+                ]
         return data
 
     @field_validator("base_url")

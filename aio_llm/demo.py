@@ -82,7 +82,9 @@ def priority(stage: Stage) -> None:
     with stage.aio(*vendors) as aio:
         answer = aio.chat_completion("Hello!")
         stage.say("answer", answer.content)
-        stage.claim("the first by priority answered, one request", stage.arrived() == ["groq key 1"])
+        stage.claim(
+            "the first by priority answered, one request", stage.arrived() == ["groq key 1"]
+        )
         for vendor in vendors[1:]:
             stage.say("answer", aio.chat_completion("Hello!", provider=vendor).content)
     named = [f"{vendor} key 1" for vendor in vendors[1:]]
@@ -210,7 +212,9 @@ def key_table(stage: Stage) -> None:
     sim = stage.sim
     first, second = sim.keys("groq")
     sim.inject("401", key=second)
-    limited = sim.provider("groq", priority=100, api_keys=[{"key": first, "daily_limit": 1}, second])
+    limited = sim.provider(
+        "groq", priority=100, api_keys=[{"key": first, "daily_limit": 1}, second]
+    )
     with AIO(providers=[limited, sim.provider("cerebras")], auto_mode=True) as aio:
         for _ in range(3):
             aio.chat_completion("Hello!")

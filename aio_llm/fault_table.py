@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from aio_llm.faults import Fault, Kind, Scope, redact
@@ -46,12 +47,21 @@ class Row:
     scope: Scope
     rotate: bool = False
     status: range | tuple[int, ...] | None = None
-    words: re.Pattern[str] | None = None
+    words: str = ""
     page: bool = False
 
+    def fits(self, refusal: Refusal, said: str) -> bool:
+        """This row is about that refusal. Patterns compile (and are kept) at first use."""
+        if self.status is not None and refusal.status not in self.status:
+            return False
+        if self.page and not refusal.is_page:
+            return False
+        return not self.words or bool(_pattern(self.words).search(said))
 
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+
+@cache
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(words, re.IGNORECASE | re.DOTALL)
 
 
 _ANY_5XX = range(500, 600)
@@ -59,55 +69,55 @@ _ANY_5XX = range(500, 600)
 # fmt: off
 ROWS: tuple[Row, ...] = (
     Row(Kind.BLOCKED, Scope.PROVIDER, status=(403, 429), page=True),
-    Row(Kind.BLOCKED, Scope.PROVIDER, words=_words(r"^error code: 10\d\d")),
-    Row(Kind.BAD_KEY, Scope.KEY, rotate=True, words=_words(
+    Row(Kind.BLOCKED, Scope.PROVIDER, words=(r"^error code: 10\d\d")),
+    Row(Kind.BAD_KEY, Scope.KEY, rotate=True, words=(
         r"api_key_invalid|api_key_service_blocked|reported as leaked|incorrect api key"
         r"|invalid_api_key|wrong_api_key")),
-    Row(Kind.ACCOUNT_DISABLED, Scope.GROUP, rotate=True, words=_words(
+    Row(Kind.ACCOUNT_DISABLED, Scope.GROUP, rotate=True, words=(
         r"organization_restricted|service_disabled|account_deactivated")),
     Row(Kind.BAD_KEY, Scope.KEY, rotate=True, status=(401,)),
-    Row(Kind.MINUTE_LIMIT, Scope.GROUP, words=_words(r"in_flight_budget")),
-    Row(Kind.BILLING, Scope.KEY, rotate=True, words=_words(
+    Row(Kind.MINUTE_LIMIT, Scope.GROUP, words=(r"in_flight_budget")),
+    Row(Kind.BILLING, Scope.KEY, rotate=True, words=(
         r"settings/keys|openrouter_key_limit|limit_source\W+\w*key_(?:limit|budget)")),
-    Row(Kind.BILLING, Scope.GROUP, rotate=True, words=_words(
+    Row(Kind.BILLING, Scope.GROUP, rotate=True, words=(
         r"insufficient_quota|insufficient balance|credit_balance_exhausted|spend_limit_exceeded"
         r"|enforced_spend_limit|credit balance is too low|specified api usage limits"
         r"|organization_usage_limit_exceeded|payment_required\b(?!.*in_flight)")),
     Row(Kind.BILLING, Scope.GROUP, rotate=True, status=(402,)),
-    Row(Kind.TOO_LARGE, Scope.GROUP_MODEL, words=_words(r"request too large")),
-    Row(Kind.CONTEXT_LENGTH, Scope.MODEL, status=(400, 413, 422), words=_words(
+    Row(Kind.TOO_LARGE, Scope.GROUP_MODEL, words=(r"request too large")),
+    Row(Kind.CONTEXT_LENGTH, Scope.MODEL, status=(400, 413, 422), words=(
         r"context_length_exceeded|context length|prompt is too long|input token count"
         r"|too_many_tokens|too many tokens|reduce the length of|exceeds the (?:model|context)")),
     Row(Kind.TOO_LARGE, Scope.GROUP_MODEL, status=(413,)),
-    Row(Kind.MODEL_NOT_FOUND, Scope.GROUP_MODEL, rotate=True, words=_words(
+    Row(Kind.MODEL_NOT_FOUND, Scope.GROUP_MODEL, rotate=True, words=(
         r"model_permission_blocked|limit: 0\b|quotavalue\W+0\W")),
-    Row(Kind.DAY_LIMIT, Scope.GROUP, words=_words(r"free-models-per-day|free_tier_daily")),
-    Row(Kind.DAY_LIMIT, Scope.GROUP_MODEL, rotate=True, status=(429, 200), words=_words(
+    Row(Kind.DAY_LIMIT, Scope.GROUP, words=(r"free-models-per-day|free_tier_daily")),
+    Row(Kind.DAY_LIMIT, Scope.GROUP_MODEL, rotate=True, status=(429, 200), words=(
         r"perday|per day|\(rpd\)|\(tpd\)|limit_source\W+\w*daily|_day_limit|daily limit")),
-    Row(Kind.MINUTE_LIMIT, Scope.GROUP, words=_words(r"free-models-per-min")),
-    Row(Kind.UPSTREAM_LIMIT, Scope.MODEL, status=(429,), words=_words(
+    Row(Kind.MINUTE_LIMIT, Scope.GROUP, words=(r"free-models-per-min")),
+    Row(Kind.UPSTREAM_LIMIT, Scope.MODEL, status=(429,), words=(
         r"upstream|capacity_exhausted|queue_exceeded|provider_name\W+\w")),
     Row(Kind.MINUTE_LIMIT, Scope.GROUP_MODEL, rotate=True, status=(429,)),
     Row(Kind.MINUTE_LIMIT, Scope.GROUP_MODEL, rotate=True, status=(200, 400, 403, 503),
-        words=_words(r"rate_limit_exceeded|rate limit exceeded|resource_exhausted")),
-    Row(Kind.CONTENT_FILTER, Scope.REQUEST, words=_words(
+        words=(r"rate_limit_exceeded|rate limit exceeded|resource_exhausted")),
+    Row(Kind.CONTENT_FILTER, Scope.REQUEST, words=(
         r"content_filter|content_policy|moderation|flagged|blockreason|safety system")),
-    Row(Kind.GENERATION_FAILED, Scope.REQUEST, words=_words(
+    Row(Kind.GENERATION_FAILED, Scope.REQUEST, words=(
         r"json_validate_failed|tool_use_failed|failed_generation")),
-    Row(Kind.UNSUPPORTED, Scope.MODEL, status=(400, 404, 422), words=_words(
+    Row(Kind.UNSUPPORTED, Scope.MODEL, status=(400, 404, 422), words=(
         r"unsupported_parameter|no endpoints found that support"
         r"|does not support (?:tool|image|vision|audio|json|response|structured|reason)")),
-    Row(Kind.MODEL_NOT_FOUND, Scope.MODEL, status=(400, 404, 410), words=_words(
+    Row(Kind.MODEL_NOT_FOUND, Scope.MODEL, status=(400, 404, 410), words=(
         r"model_not_found|model_decommissioned|not a valid model id|decommissioned"
         r"|model\W.{0,80}does not exist")),
     Row(Kind.MODEL_NOT_FOUND, Scope.MODEL, status=(404, 410)),
-    Row(Kind.BLOCKED, Scope.PROVIDER, status=(400, 403), words=_words(
+    Row(Kind.BLOCKED, Scope.PROVIDER, status=(400, 403), words=(
         r"country|\bregion\b|territor|location is not supported")),
     Row(Kind.FORBIDDEN, Scope.KEY_MODEL, rotate=True, status=(403,)),
     Row(Kind.REDIRECT, Scope.PROVIDER, status=range(300, 400)),
     Row(Kind.CANCELLED, Scope.REQUEST, status=(499,)),
     Row(Kind.SERVER, Scope.MODEL, status=(408, 498)),
-    Row(Kind.SERVER, Scope.MODEL, status=_ANY_5XX, words=_words(
+    Row(Kind.SERVER, Scope.MODEL, status=_ANY_5XX, words=(
         r"provider_name\W+\w|over capacity|provider_unavailable")),
     Row(Kind.SERVER, Scope.PROVIDER, status=_ANY_5XX),
     Row(Kind.BAD_REQUEST, Scope.REQUEST, status=range(400, 500)),
@@ -137,14 +147,7 @@ def _first_row(refusal: Refusal, said: str) -> Row | None:
     larger = _TOO_BIG.search(said)
     if larger and int(larger[2]) > int(larger[1]):
         return Row(Kind.TOO_LARGE, Scope.GROUP_MODEL)
-    for row in ROWS:
-        if row.status is not None and refusal.status not in row.status:
-            continue
-        if row.page and not refusal.is_page:
-            continue
-        if row.words is None or row.words.search(said):
-            return row
-    return None
+    return next((row for row in ROWS if row.fits(refusal, said)), None)
 
 
 def _everything_said(refusal: Refusal) -> str:

@@ -165,7 +165,7 @@ class FaultError(Exception):
         return type(self), (self.fault,)
 
 
-_KEY_LIKE = re.compile(
+_KEY_LIKE = (
     r"(?:sk-or-v1-|sk-proj-|sk-ant-|sk-|gsk_|csk-|xai-|hf_|tgp_v1_)[A-Za-z0-9_\-*.]{6,}"
     r"|AIza[A-Za-z0-9_\-*]{10,}"
     r"|(?i:bearer)\s+[A-Za-z0-9_\-.~+/=]{8,}"
@@ -183,4 +183,4 @@ def redact(text: str, secrets: Iterable[str] = (), limit: int = 2000) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, mask(secret))
-    return _KEY_LIKE.sub("[redacted]", text[: limit * 2])[:limit]
+    return re.sub(_KEY_LIKE, "[redacted]", text[: limit * 2])[:limit]

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic_core import from_json
+
 from aio_llm.fault_table import Refusal, read_refusal
 from aio_llm.faults import Fault, FaultError, Kind, Scope, redact
 
@@ -38,46 +40,59 @@ def read_exception(
     """The fault `exc` stands for; pure, never raises, keeps nothing of `exc`."""
     if isinstance(exc, FaultError):
         return exc.fault
-    response = getattr(exc, "response", None)
+    response = _attribute(exc, "response")
     status = _status(exc, response)
     if status is not None:
         return read_refusal(_refusal(exc, response, status), wall or time.time(), secrets)
     return _without_status(exc, secrets)
 
 
+def _attribute(holder: object, name: str) -> Any:
+    """An attribute, None if there is none or if it raises: strangers' properties may."""
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # a stranger's property
+        return None
+
+
+def _words(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:  # a stranger's __str__
+        return ""
+
+
 def _status(exc: BaseException, response: object) -> int | None:
     for holder, name in ((exc, "status_code"), (response, "status_code"), (exc, "code")):
-        value = getattr(holder, name, None)
+        value = _attribute(holder, name)
         if isinstance(value, int) and 100 <= value < 1000:
             return value
     return None
 
 
 def _refusal(exc: BaseException, response: Any, status: int) -> Refusal:
-    headers = {str(k).lower(): str(v) for k, v in dict(getattr(response, "headers", {})).items()}
+    found = _attribute(response, "headers")
+    headers = {str(k).lower(): str(v) for k, v in dict(found or {}).items()}
     text = _text(response)
     body: object = None
     try:
-        body = json.loads(text) if text else getattr(exc, "body", getattr(exc, "details", None))
+        body = from_json(text) if text else _attribute(exc, "body") or _attribute(exc, "details")
     except ValueError:
         body = None
     if not text and body is not None:
         text = json.dumps(body, default=str)
-    return Refusal(status, headers, body, text or str(exc))
+    return Refusal(status, headers, body, text or _words(exc))
 
 
 def _text(response: Any) -> str:
-    try:
-        text = response.text
-    except Exception:  # an unread or missing body says nothing; the status still does
-        return ""
+    text = _attribute(response, "text")  # raises if the body was never read
     return text if isinstance(text, str) else ""
 
 
 def _without_status(exc: BaseException, secrets: tuple[str, ...]) -> Fault:
     chain = list(_causes(exc))
     names = {name for link in chain for name in _names(link)}
-    message = redact(f"{type(chain[-1]).__name__}: {chain[-1]}", secrets, limit=300)
+    message = redact(f"{type(chain[-1]).__name__}: {_words(chain[-1])}", secrets, limit=300)
     if names & _TIMEOUTS or any(isinstance(link, TimeoutError) for link in chain):
         return Fault(Kind.TIMEOUT, Scope.PROVIDER, message)
     if names & _BAD_BODY or any(isinstance(link, UnicodeDecodeError) for link in chain):
@@ -86,7 +101,7 @@ def _without_status(exc: BaseException, secrets: tuple[str, ...]) -> Fault:
         return Fault(Kind.NETWORK, Scope.PROVIDER, message)
     if isinstance(exc, ValueError | TypeError):
         return Fault(Kind.BAD_REQUEST, Scope.REQUEST, message)
-    body = getattr(exc, "body", None)
+    body = _attribute(exc, "body")
     if isinstance(body, dict):
         said = json.dumps(body, default=str)
         return read_refusal(Refusal(_inner_status(body), {}, body, said), time.time(), secrets)
@@ -100,7 +115,7 @@ def _inner_status(body: dict[str, Any]) -> int:
     """The status an error object claims for itself (inside a 200), 500 if it claims none."""
     for name in ("status_code", "code", "status"):
         value = body.get(name)
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+_HEX = b"0123456789abcdefABCDEF"
+
 LARGEST_LINE = 64 * 1024
 """Bytes of a head or of a chunk-size line."""
 
@@ -187,10 +189,9 @@ def _whole_chunks(buffer: bytearray, pieces: list[bytes]) -> tuple[int, bool]:
 
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
-    try:
-        return int(digits, 16)
-    except ValueError:
-        raise WireError("RemoteProtocolError", "a chunk has a bad size") from None
+    if not 0 < len(digits) <= 16 or digits.strip(_HEX):
+        raise WireError("RemoteProtocolError", "a chunk has a bad size")
+    return int(digits, 16)
 
 
 def _partial_chunk(source: Source) -> Iterator[bytes]:

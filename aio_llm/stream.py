@@ -198,8 +198,8 @@ class ChatStream:
 
     def _interrupted(self, fault: Fault) -> StreamInterruptedError:
         error = StreamInterruptedError(
-            f"the stream of {self._run.trail.attempts[-1]} broke after"
-            f" {len(self.text)} characters; the text so far is in .partial",
+            f"the stream of {self.provider}/{self.model} broke after {len(self.text)} characters"
+            f" ({fault.kind.value}: {fault.message}); the text so far is in .partial",
             attempts=self._run.trail.attempts,
             info=ErrorInfo.of(fault),
             request_id=self._run.request.request_id,

@@ -30,6 +30,8 @@ _EPOCH_HEADER = re.compile(r'"X-RateLimit-Reset":\s*"?(\d{10,13})', re.IGNORECAS
 def parse_duration(text: str) -> float | None:
     """Seconds of `7m12.5s`, `26ms`, `17.4`; None for junk, negative or absurd values."""
     text = text.strip().lower()
+    if len(text) > 40:
+        return None
     parts = _PART.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return clamp(sum(float(number) * _UNIT[unit] for number, unit in parts))
@@ -124,7 +126,7 @@ def _reset_headers(headers: Mapping[str, str], wall: float) -> Iterator[tuple[st
         if not name.startswith("x-ratelimit-reset"):
             continue
         stamp = value.strip()
-        is_epoch = stamp.isdigit() and len(stamp) >= 10
+        is_epoch = stamp.isascii() and stamp.isdigit() and 10 <= len(stamp) <= 13
         seconds = _until_epoch(stamp, wall) if is_epoch else parse_duration(stamp)
         if seconds is not None:
             yield name, seconds

@@ -90,6 +90,8 @@ class Router:
         fallback: bool,
     ) -> Route:
         label = self.label(provider) if provider is not None else None
+        if model == ():
+            raise ConfigError("model: the list is empty; name at least one model")
         if isinstance(model, tuple):
             tiers = [tier for one in model for tier in by_priority(self._named(label, one))]
         elif model is not None:

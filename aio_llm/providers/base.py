@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aio_llm.cancel import CancelScope
 from aio_llm.config import ProviderConfig
 from aio_llm.faults import Fault
-from aio_llm.foreign import read_exception
-from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk
+
+if TYPE_CHECKING:
+    from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class BaseProvider(ABC):
 
     def classify(self, exc: BaseException) -> Fault:
         """What `exc`, raised by this adapter, means; pure."""
+        from aio_llm.foreign import read_exception  # its tables are needed at the first fault
+
         return read_exception(exc)
 
     def unsupported(self, request: ChatRequest) -> str | None:

@@ -21,8 +21,6 @@ from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk
 API_VERSION = "v1beta"
 """The SDK's default, v1, lacks thinking, JSON schemas and most preview models."""
 
-_PLACEHOLDER = [{"role": "user", "parts": [{"text": "."}]}]
-
 
 class Google(BaseProvider):
     """`base_url` is the host; the SDK adds the version and the model's path."""
@@ -34,6 +32,7 @@ class Google(BaseProvider):
         self.pool = ConnectionPool()
         self._clients: dict[str, Any] = {}
         self._http: tuple[Any, Any] | None = None
+        self._shell: Any = None
 
     def chat(self, request: ChatRequest, call: Call) -> ChatCompletion:
         """One answer, parsed from the raw body."""
@@ -44,7 +43,7 @@ class Google(BaseProvider):
     def stream(self, request: ChatRequest, call: Call) -> Iterator[StreamChunk]:
         """Chunks as they arrive; the connection goes back when the last one is read."""
         models, arguments = self._prepare(request, call)
-        del arguments["config"]["should_return_http_response"]
+        arguments["config"].should_return_http_response = None
         call.scope.detach_body = True
         try:
             for _ in models.generate_content_stream(**arguments):
@@ -72,14 +71,9 @@ class Google(BaseProvider):
 
     def _prepare(self, request: ChatRequest, call: Call) -> tuple[Any, dict[str, Any]]:
         call.scope.headers = {**self.config.headers, **request.extra_headers}
-        config: dict[str, Any] = {
-            "http_options": {"extra_body": build_body(request, call.target.model)},
-            "automatic_function_calling": {"disable": True},
-            "automatic_continuation": False,
-            "should_return_http_response": True,
-        }
         models = self._client(call.target.secret).models
-        return models, {"model": call.target.model, "contents": _PLACEHOLDER, "config": config}
+        body = build_body(request, call.target.model)
+        return models, {"model": call.target.model, **self._shell.around(body)}
 
     def _client(self, secret: str) -> Any:
         """The SDK's client for one key: 7 kB each on the HTTP clients they share."""
@@ -87,6 +81,7 @@ class Google(BaseProvider):
         if client is None:
             from google import genai
 
+            self._shell = self._shell or _Shell(genai.types)
             client = self._clients[secret] = genai.Client(
                 api_key=secret, vertexai=False, http_options=self._options(genai)
             )
@@ -120,6 +115,38 @@ class Google(BaseProvider):
     def close(self) -> None:
         """Close idle connections."""
         self.pool.close()
+
+
+class _Shell:
+    """Typed arguments around an untyped body, made once and copied per call.
+
+    The SDK asks `field in config` about 60 times per call. On a pydantic model that walks all
+    fields and is always False, because iterating one yields pairs; saying so at once, and
+    not validating the same settings again, halves the CPU of a call.
+    """
+
+    def __init__(self, types: Any) -> None:
+        class Config(types.GenerateContentConfig):  # type: ignore[misc]
+            def __contains__(self, field: object) -> bool:
+                return False
+
+        class Nothing(types.Content):  # type: ignore[misc]
+            def __contains__(self, field: object) -> bool:
+                return False
+
+        self._options = types.HttpOptions
+        self._nothing = Nothing(role="user", parts=[])
+        self._config = Config(
+            automatic_function_calling={"disable": True},
+            automatic_continuation=False,
+            should_return_http_response=True,
+        )
+
+    def around(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`contents` and `config` whose `extra_body` replaces everything with `body`."""
+        options = self._options.model_construct(extra_body=body)
+        config = self._config.model_copy(update={"http_options": options})
+        return {"contents": self._nothing, "config": config}
 
 
 provider_class = Google

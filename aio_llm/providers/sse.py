@@ -7,6 +7,7 @@ space), and honest where they are not: a body that is no event stream is handed 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 LARGEST_EVENT = 16 * 1024 * 1024
 """Bytes of one line, after which the stream is given up."""
@@ -21,24 +22,19 @@ class NotEvents(Exception):
 
 
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")
+_BOM = b"\xef\xbb\xbf"
 
 
 def read_events(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The data of each event; raises `NotEvents` if the first line is no field."""
+    source = iter(chunks)
     rest = b""
     data: list[bytes] = []
-    started = False
-    source = iter(chunks)
-    for chunk in source:
+    for chunk in chain((_opening(source),), source):
         lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
         rest = lines.pop()
         if len(rest) > LARGEST_EVENT:
             raise ValueError(f"one event is over {LARGEST_EVENT} bytes")
-        if not started:
-            first = next((line for line in (*lines, rest) if line.strip()), b"")
-            if first and not first.lstrip(b"\xef\xbb\xbf").startswith(_FIELDS):
-                raise NotEvents(b"\n".join([*lines, rest, *source]))
-            started = bool(first) and len(first) > 6
         for line in lines:
             if line[:6] == b"data: ":
                 data.append(line[6:])
@@ -52,3 +48,17 @@ def read_events(chunks: Iterable[bytes]) -> Iterator[bytes]:
         data.append(rest[5:].strip())
     if data:
         yield b"\n".join(data)
+
+
+def _opening(source: Iterator[bytes]) -> bytes:
+    """The first bytes, enough of them to tell an event stream from anything else."""
+    opening = b""
+    for chunk in source:
+        opening += chunk
+        first = opening.removeprefix(_BOM).lstrip()
+        if len(first) >= 6 or b"\n" in first:
+            break
+    first = opening.removeprefix(_BOM).lstrip()
+    if first and not first.startswith(_FIELDS):
+        raise NotEvents(opening + b"".join(source))
+    return opening.removeprefix(_BOM)
