@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aio_llm.quiet import disable_by_default
+
 if TYPE_CHECKING:
     from aio_llm.cancel import CancelToken
     from aio_llm.client import AIO
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
         ToolCall,
         Usage,
     )
+
+disable_by_default()
 
 __version__ = "0.1.0"
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aio_llm.cancel import CancelScope, CancelToken
 from aio_llm.clock import Clock, SystemClock
@@ -22,8 +22,10 @@ from aio_llm.overview import Overview
 from aio_llm.providers.base import BaseProvider, Call, KeyCheck
 from aio_llm.providers.registry import check_provider, make_provider
 from aio_llm.requests import build_request
-from aio_llm.stream import ChatStream, OnInterrupt, OpenedStream
-from aio_llm.types import ChatCompletion, ChatRequest
+
+if TYPE_CHECKING:
+    from aio_llm.stream import ChatStream, OnInterrupt
+    from aio_llm.types import ChatCompletion, ChatRequest
 
 _numbers = itertools.count(1)
 
@@ -208,12 +210,15 @@ class AIO(Overview):
         between chunks (seconds). `on_interrupt`: "raise" `StreamInterruptedError` if the stream
         breaks after output, or "restart" it at another target, announced by a chunk.
         """
+        given = locals()
+        from aio_llm.stream import ChatStream, OpenedStream  # loads with the first stream
+
         if on_interrupt not in ("raise", "restart"):
             raise InvalidRequestError(
                 f"on_interrupt: must be 'raise' or 'restart', got {on_interrupt!r}"
             )
         idle = _seconds("idle_timeout", idle_timeout, self.settings.idle_timeout)
-        run = self._run(locals(), stream=True)
+        run = self._run(given, stream=True)
         opened = False
         try:
             won = self._engine.perform(run, OpenedStream)

@@ -6,7 +6,6 @@ repeats a value that could be a secret. snake_case and camelCase spellings are b
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -276,6 +275,8 @@ def all_fields(model: type[BaseModel]) -> set[str]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known word, "" if none is near."""
+    import difflib  # only when something is wrong
+
     known = sorted(known)
     snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in word)
     close = difflib.get_close_matches(snake, known, n=1, cutoff=0.6)

@@ -81,7 +81,8 @@ ROWS: tuple[Row, ...] = (
         r"settings/keys|openrouter_key_limit|limit_source\W+\w*key_(?:limit|budget)")),
     Row(Kind.BILLING, Scope.GROUP, rotate=True, words=(
         r"insufficient_quota|insufficient balance|credit_balance_exhausted|spend_limit_exceeded"
-        r"|enforced_spend_limit|credit balance is too low|specified api usage limits"
+        r"|enforced_spend_limit|prepayment credits|credits are depleted"
+        r"|credit balance is too low|specified api usage limits"
         r"|organization_usage_limit_exceeded|payment_required\b(?!.*in_flight)")),
     Row(Kind.BILLING, Scope.GROUP, rotate=True, status=(402,)),
     Row(Kind.TOO_LARGE, Scope.GROUP_MODEL, words=(r"request too large")),

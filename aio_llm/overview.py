@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aio_llm.clock import Clock
 from aio_llm.config import Settings
-from aio_llm.core.keys import KeyState
-from aio_llm.core.routing import Router
+from aio_llm.core.keys import KeyManager, KeyState
+from aio_llm.core.pool import Rank
+from aio_llm.core.routing import Lane, Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail
 from aio_llm.errors import ConfigError
@@ -29,6 +31,7 @@ class Overview:
         label = self._label(provider)
         keys = self._scheduler.keys
         with keys.lock:
+            keys.turn_days()
             rows = [keys.row(key) for key in keys.keys(label)]
         return {
             "total": len(rows),
@@ -97,11 +100,12 @@ class Overview:
             now = self._clock.now()
             skipped = self._scheduler.skipped(route, Trail(now), limit=10_000)
             out = {(skip.lane, skip.key): skip for skip in skipped}
+            order = _Order(keys)
             usable = [
                 {"provider": lane.provider, "model": lane.model, "key": key.masked,
                  "usable": True, "reason": "", "available_in": 0.0}
-                for lane in route.lanes
-                for key in sorted(keys.keys(lane.provider), key=lambda key: key.rank)
+                for tier in route.tiers
+                for lane, key in order.of(tier)
                 if (lane, key.masked) not in out
             ]  # fmt: skip
         return usable + [
@@ -118,3 +122,32 @@ class Overview:
         if found is None:
             raise ConfigError(f"key: no such key for provider {provider!r}")
         return found
+
+
+class _Order:
+    """The order in which a call would try targets if each of them failed it: the best key of
+    each lane, among equal lanes the least used, the call's own tries counted.
+    """
+
+    def __init__(self, keys: KeyManager) -> None:
+        self._keys = keys
+        self._tries: dict[KeyState, int] = {}
+
+    def _rank(self, key: KeyState) -> Rank:
+        more = self._tries.get(key, 0)
+        return (-key.priority, key.requests + more, key.failures + more, key.index)
+
+    def of(self, tier: Sequence[Lane]) -> Iterator[tuple[Lane, KeyState]]:
+        """The targets of one tier; ask the tiers in their order."""
+        left = {
+            lane: deque(sorted(self._keys.keys(lane.provider), key=self._rank)) for lane in tier
+        }
+        while left:
+            if len(tier) > 1:  # what one lane tries changes the order on another
+                left = {lane: deque(sorted(rest, key=self._rank)) for lane, rest in left.items()}
+            lane = min(left, key=lambda lane: self._rank(left[lane][0])[1:3])
+            key = left[lane].popleft()
+            if not left[lane]:
+                del left[lane]
+            self._tries[key] = self._tries.get(key, 0) + 1
+            yield lane, key

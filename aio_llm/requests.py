@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from aio_llm.config import did_you_mean
 from aio_llm.errors import InvalidRequestError
-from aio_llm.types import ChatRequest
+
+if TYPE_CHECKING:
+    from aio_llm.types import ChatRequest
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
@@ -42,6 +44,8 @@ def build_request(
     stream: bool = False,
 ) -> ChatRequest:
     """The request, checked; raises `InvalidRequestError` that names the field."""
+    from aio_llm.types import ChatRequest  # answers' models load with the first call
+
     turns = read_messages(messages)
     given = {name: value for name, value in options.items() if value is not None}
     if given:

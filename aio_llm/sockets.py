@@ -141,6 +141,9 @@ class Wire:
         """Close this process's end of the socket without a word to the server."""
         self._sock.close()
 
+    def __del__(self) -> None:
+        self.drop()
+
 
 _DOING = {"Write": "sending", "Read": "waiting for the answer", "Connect": "connecting"}
 

@@ -2,13 +2,14 @@
 
 A place is a provider, a model of a provider, a key, a quota group, or a pair of these. A
 place without a record is free. A record says "not before `until`"; when that moment comes the
-place is half-open: one call goes through at a time (`until` moves on by `gap` with each), the
-first success removes the record, a failure renews it. So a server that comes back is not
-overrun, and a probe that hangs blocks nobody for longer than the gap.
+place is half-open: one call goes through. Its success frees the place, or, after a limit,
+lets two through, then four, then eight, then all; a failure renews the record. So capacity
+that comes back bit by bit is not overrun, and a probe that hangs blocks nobody for longer
+than `gap`.
 
     free --fault--> resting --until passes--> half-open --success--> free
-                       ^                          |
-                       +----------fault-----------+
+                       ^                       |     ^       |
+                       +--------fault----------+     +-limit-+
 
 Pure bookkeeping: `now` is handed in, the caller holds the lock.
 """
@@ -26,6 +27,9 @@ Place = tuple[str, ...]
 
 FAILURES_TO_OPEN = 5
 """Failures in a row after which a model of a provider rests for `OPEN_FOR`."""
+
+WIDEST = 8
+"""Calls at once through a half-open place after which it counts as free."""
 
 OPEN_FOR = 60.0
 """Seconds a breaker stays open before it lets one call through."""
@@ -45,6 +49,8 @@ class Record:
     failures: int = 1
     gap: float = 1.0
     message: str = ""
+    width: int = 1
+    out: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -86,13 +92,15 @@ class Availability:
         return [(spot, record) for spot, record in found if record and record.until > now]
 
     def admit(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
-        """Let one call through; returns the half-open places it is the probe of."""
+        """Let one call through; returns the half-open places it is a probe of."""
         if not self.records:
             return ()
         probed = tuple(spot for spot in places if spot in self.records)
         for spot in probed:
             record = self.records[spot]
-            record.until = max(record.until, now + record.gap)
+            record.out += 1
+            if record.out >= record.width:
+                record.until = max(record.until, now + record.gap)
         return probed
 
     def rest(
@@ -110,19 +118,32 @@ class Availability:
         self.records[spot] = record
         return record
 
-    def release(self, spot: Place, now: float) -> None:
-        """A probe ended without a verdict (cancelled): the next call may probe at once."""
-        record = self.records.get(spot)
-        if record is not None and record.until <= now + record.gap:
-            record.until = now
+    def release(self, spot: Place, turn: int, now: float) -> None:
+        """A probe granted at `turn` ended without a verdict: the next call may probe at once."""
+        record = self._probed(spot, turn)
+        if record is not None:
+            record.out -= 1
+            if record.until <= now + record.gap:
+                record.until = now
 
-    def clear(self, spot: Place, turn: int) -> bool:
-        """A call granted at `turn` succeeded there; True if that freed the place."""
-        record = self.records.get(spot)
-        if record is None or turn < record.turn or record.until == math.inf:
+    def succeed(self, spot: Place, turn: int, now: float) -> bool:
+        """A probe granted at `turn` got an answer; True if that let more calls through."""
+        record = self._probed(spot, turn)
+        if record is None:
             return False
-        del self.records[spot]
+        if record.soft or record.width >= WIDEST:
+            del self.records[spot]
+            return True
+        record.out -= 1
+        record.width *= 2
+        record.failures = 0
+        record.until = now
         return True
+
+    def _probed(self, spot: Place, turn: int) -> Record | None:
+        """The record a probe was let through; None if it has been replaced since."""
+        record = self.records.get(spot)
+        return None if record is None or turn < record.turn else record
 
     def forget(self, scope: Scope, *names: str) -> None:
         """Drop every record of `scope` whose names start with `names`."""

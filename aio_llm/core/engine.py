@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aio_llm.cancel import CallAborted, CancelScope
 from aio_llm.clock import Clock
@@ -26,7 +26,9 @@ from aio_llm.core.trail import Trail
 from aio_llm.errors import AIOError, RequestCancelledError, RequestTimeoutError
 from aio_llm.faults import Fault, FaultError, Kind, Scope
 from aio_llm.providers.base import BaseProvider, Call, Target
-from aio_llm.types import Attempt, ChatRequest
+
+if TYPE_CHECKING:
+    from aio_llm.types import Attempt, ChatRequest
 
 
 class Answer(Protocol):
@@ -37,7 +39,7 @@ class Answer(Protocol):
 
 
 A = TypeVar("A", bound=Answer)
-Send = Callable[[BaseProvider, ChatRequest, Call], A]
+Send = Callable[[BaseProvider, "ChatRequest", Call], A]
 
 
 @dataclass(slots=True)
@@ -182,6 +184,8 @@ class Engine:
     def _step(
         self, lease: Lease, started: float, fault: Fault | None = None, rests: float | None = None
     ) -> Attempt:
+        from aio_llm.types import Attempt  # answers' models load with the first answer
+
         lane = lease.lane
         latency = self.clock.now() - started
         step = Attempt(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from aio_llm.core.scheduler import Skip
 from aio_llm.errors import AIOError, AllAttemptsFailedError, error_class
 from aio_llm.faults import Category, ErrorInfo, Fault, Kind, Scope
-from aio_llm.types import Attempt
+
+if TYPE_CHECKING:
+    from aio_llm.types import Attempt
 
 
 def failure(

@@ -131,8 +131,7 @@ class KeyManager:
     def pool(self, lane: Lane) -> KeyPool[KeyState]:
         """The keys of a lane, made at its first use; a new day starts here."""
         state = self._states[lane.provider]
-        if self._clock.now() >= state.day_ends:
-            self._new_day(state)
+        self._turn_day(state)
         pool = state.pools.get(lane.model)
         if pool is None:
             pool = KeyPool(state.keys, lambda key: self.ready_at(lane, key))
@@ -149,6 +148,15 @@ class KeyManager:
         if key.requests >= key.limit:
             return max(at, self._states[lane.provider].day_ends)
         return at
+
+    def turn_days(self) -> None:
+        """Begin a new day wherever the vendor's has ended; call it under the lock."""
+        for state in self._states.values():
+            self._turn_day(state)
+
+    def _turn_day(self, state: ProviderState) -> None:
+        if self._clock.now() >= state.day_ends:
+            self._new_day(state)
 
     def _new_day(self, state: ProviderState) -> None:
         state.day_ends = self._next_day(state)
@@ -178,15 +186,15 @@ class KeyManager:
                 return False
             key = lease.key
             key.strikes = 0
-            freed = self._clear(lease) if self.availability.records else []
+            freed = self._free(lease) if lease.probes else []
             if key.failures or freed:
                 key.failures = 0
                 self._renew(lease.lane.provider, freed, key)
             return bool(freed)
 
-    def _clear(self, lease: Lease) -> list[Place]:
-        places = (*self.lane_places(lease.lane), *self.key_places(lease.lane, lease.key))
-        return [spot for spot in places if self.availability.clear(spot, lease.turn)]
+    def _free(self, lease: Lease) -> list[Place]:
+        now = self._clock.now()
+        return [spot for spot in lease.probes if self.availability.succeed(spot, lease.turn, now)]
 
     def give_up(self, lease: Lease, *, sent: bool) -> None:
         """The attempt ended without a verdict; refunded if nothing reached the vendor."""
@@ -194,10 +202,14 @@ class KeyManager:
             if not self._take_back(lease, sent=sent):
                 return
             now = self._clock.now()
-            for spot in lease.probes:
-                self.availability.release(spot, now)
+            self.release(lease, now)
             if lease.probes or not sent:
                 self._renew(lease.lane.provider, list(lease.probes), lease.key)
+
+    def release(self, lease: Lease, now: float) -> None:
+        """What a lease probed is neither freed nor blamed."""
+        for spot in lease.probes:
+            self.availability.release(spot, lease.turn, now)
 
     def fail(self, lease: Lease, fault: Fault, *, sent: bool, strike: bool) -> str:
         """The attempt failed; returns why the key was disabled by it, "" if it was not."""

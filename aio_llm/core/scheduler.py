@@ -27,7 +27,8 @@ GUESS = 5.0
 """Seconds a place rests first when nobody said how long; doubled per failure in a row."""
 
 SHORTEST = 0.25
-"""Seconds a place rests at least: "try again in 0 s" still means somebody else first."""
+"""Seconds a place rests at least: "try again in 0 s" still means somebody else first.
+Doubled per failure in a row."""
 
 LONG = 3600.0
 """Seconds for what only a person can mend: no credit, a refused key."""
@@ -100,7 +101,7 @@ class Scheduler:
             if self.line.is_behind(route, waiter):
                 self.line.join(route, waiter)
                 return Wait(math.inf, behind=True)
-            self.line.leave(route, waiter)
+            self.line.step_out(route, waiter)
             lane, key = found
             trail.tried(lane, key.index)
             return self.keys.grant(lane, key, now)
@@ -162,6 +163,8 @@ class Scheduler:
         blocking = self.keys.availability.blocking(self.keys.lane_places(lane), now)
         if all(record.soft and not record.is_open for _, record in blocking):
             return trail.again_at(lane), True
+        if lane.provider in trail.avoided and any(record.soft for _, record in blocking):
+            return math.inf, False  # this call has seen it fail: no waiting for its breaker
         return max(record.until for _, record in blocking), False
 
     def settle(self, lease: Lease, fault: Fault, trail: Trail, *, sent: bool) -> Verdict:
@@ -169,10 +172,12 @@ class Scheduler:
         rule = judge(fault)
         with self.keys.lock:
             now = self._clock.now()
-            if rule.next is Next.MODEL:
+            if rule.next is Next.MODEL and not fault.rotate:
                 trail.excluded.add(lease.lane)
             if rule.next is Next.ELSEWHERE:
                 trail.avoided.add(lease.lane.provider)
+            if rule.rest is Rest.HINT:
+                trail.not_counted(lease.lane, lease.key.index)
             if rule.rest is Rest.BACKOFF:
                 trail.set_back(lease.lane, now, self.backoff, self._random())
             rests, sister = self._rest(lease, fault, rule, now)
@@ -181,8 +186,7 @@ class Scheduler:
 
     def _rest(self, lease: Lease, fault: Fault, rule: Rule, now: float) -> tuple[float, str]:
         if rule.rest is Rest.NONE:
-            for spot in lease.probes:
-                self.keys.availability.release(spot, now)
+            self.keys.release(lease, now)
             return 0.0, ""
         sister = self._find_sister(lease, fault, now)
         spot = self._place(lease, rule.at or fault.scope)
@@ -225,7 +229,7 @@ class Scheduler:
         if rule.rest is Rest.OUT:
             return math.inf
         if fault.retry_after is not None:
-            return now + max(fault.retry_after, SHORTEST)
+            return now + max(fault.retry_after, SHORTEST * 2.0 ** min(failures - 1, 10))
         if rule.rest is Rest.LONG:
             return now + LONG
         if rule.rest is Rest.DAY:
@@ -254,6 +258,7 @@ class Scheduler:
         """Targets of `route` that would not be tried now, and why."""
         found: list[Skip] = []
         with self.keys.lock:
+            self.keys.turn_days()
             now = self._clock.now()
             for lane in route.lanes:
                 blocking = self.keys.availability.blocking(self.keys.lane_places(lane), now)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aio_llm.core.backoff import Backoff
 from aio_llm.core.routing import Lane
-from aio_llm.types import Attempt
+
+if TYPE_CHECKING:
+    from aio_llm.types import Attempt
 
 
 @dataclass(slots=True)
@@ -29,6 +32,10 @@ class Trail:
     def tried(self, lane: Lane, key: int) -> None:
         """One more attempt at this target."""
         self.tries[lane, key] = self.tries.get((lane, key), 0) + 1
+
+    def not_counted(self, lane: Lane, key: int) -> None:
+        """The last attempt was refused for want of capacity: waiting is bounded, not tries."""
+        self.tries[lane, key] -= 1
 
     def set_back(self, lane: Lane, now: float, backoff: Backoff, random: float) -> None:
         """`lane` failed; this call may try it again after a delay with full jitter."""

@@ -22,6 +22,9 @@ API_VERSION = "v1beta"
 """The SDK's default, v1, lacks thinking, JSON schemas and most preview models."""
 
 
+_KEY_HEADER = "x-goog-api-key"
+
+
 class Google(BaseProvider):
     """`base_url` is the host; the SDK adds the version and the model's path."""
 
@@ -30,8 +33,7 @@ class Google(BaseProvider):
         self.preset = preset
         self.base_url = config.base_url or preset.base_url
         self.pool = ConnectionPool()
-        self._clients: dict[str, Any] = {}
-        self._http: tuple[Any, Any] | None = None
+        self._sdk: Any = None
         self._shell: Any = None
 
     def chat(self, request: ChatRequest, call: Call) -> ChatCompletion:
@@ -59,8 +61,8 @@ class Google(BaseProvider):
 
     def check_key(self, call: Call) -> None:
         """List one model."""
-        client = self._client(call.target.secret)
-        client.models.list(config={"page_size": 1})
+        options = {"headers": {_KEY_HEADER: call.target.secret}}
+        self._client().models.list(config={"page_size": 1, "http_options": options})
 
     def unsupported(self, request: ChatRequest) -> str | None:
         """Fields Google has no place for."""
@@ -71,42 +73,40 @@ class Google(BaseProvider):
 
     def _prepare(self, request: ChatRequest, call: Call) -> tuple[Any, dict[str, Any]]:
         call.scope.headers = {**self.config.headers, **request.extra_headers}
-        models = self._client(call.target.secret).models
+        models = self._client().models
         body = build_body(request, call.target.model)
-        return models, {"model": call.target.model, **self._shell.around(body)}
+        return models, {
+            "model": call.target.model,
+            **self._shell.around(body, call.target.secret),
+        }
 
-    def _client(self, secret: str) -> Any:
-        """The SDK's client for one key: 7 kB each on the HTTP clients they share."""
-        client = self._clients.get(secret)
-        if client is None:
+    def _client(self) -> Any:
+        """The SDK's one client; each request is signed with its own key."""
+        if self._sdk is None:
             from google import genai
 
-            self._shell = self._shell or _Shell(genai.types)
-            client = self._clients[secret] = genai.Client(
-                api_key=secret, vertexai=False, http_options=self._options(genai)
+            self._shell = _Shell(genai.types)
+            self._sdk = genai.Client(
+                api_key="signed-per-request", vertexai=False, http_options=self._options(genai)
             )
-        return client
+        return self._sdk
 
     def _options(self, genai: Any) -> Any:
         """Both HTTP clients are given: for one it lacks the SDK would load the CA store."""
-        if self._http is None:
-            import httpx2
+        import httpx2
 
-            context = shared_ssl_context()
-            self._http = lean_client(httpx2, self.pool), httpx2.AsyncClient(verify=context)
-        client, unused = self._http
         context = shared_ssl_context()
         return genai.types.HttpOptions(
             base_url=self.base_url,
             api_version=API_VERSION,
-            httpx_client=client,
-            httpx_async_client=unused,
+            httpx_client=lean_client(httpx2, self.pool),
+            httpx_async_client=httpx2.AsyncClient(verify=context),
             async_client_args={"ssl": context, "verify": context},
         )
 
     def warm_up(self) -> None:
         """Import the SDK and make a client."""
-        self._client(self.config.api_keys[0].key.get_secret_value())
+        self._client()
 
     def reset(self) -> None:
         """Close what is idle; connections in use were closed by the interrupt itself."""
@@ -142,9 +142,9 @@ class _Shell:
             should_return_http_response=True,
         )
 
-    def around(self, body: dict[str, Any]) -> dict[str, Any]:
-        """`contents` and `config` whose `extra_body` replaces everything with `body`."""
-        options = self._options.model_construct(extra_body=body)
+    def around(self, body: dict[str, Any], secret: str) -> dict[str, Any]:
+        """`contents` and `config` that send `body` instead, signed with `secret`."""
+        options = self._options.model_construct(extra_body=body, headers={_KEY_HEADER: secret})
         config = self._config.model_copy(update={"http_options": options})
         return {"contents": self._nothing, "config": config}
 

@@ -180,7 +180,7 @@ def read_usage(data: dict[str, Any]) -> Usage | None:
 def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk]:
     """A streamed answer; the last chunk is `done`. Raises `FaultError` if it is cut short."""
     ending = StreamChunk()
-    complete = False
+    complete = said_something = False
     try:
         for payload in read_events(chunks):
             if payload[:6] == b"[DONE]" or payload.strip() == b"[DONE]":
@@ -189,13 +189,15 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
             data = _parse_event(payload)
             raise_if_error(data, payload, target)
             for choice in data.get("choices") or ():
-                yield from _pieces(choice, payload, target, ending)
+                for piece in _pieces(choice, payload, target, ending):
+                    said_something = True
+                    yield piece
             if data.get("usage") is not None or "x_groq" in data:
                 ending.usage = read_usage(data) or ending.usage
     except NotEvents as found:
         body = found.body
     else:
-        if not complete and ending.finish_reason is None:
+        if ending.finish_reason is None and not (complete and said_something):
             raise bad_response("the stream ended without a finish_reason")
         ending.done = True
         yield ending
