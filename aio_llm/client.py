@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
@@ -332,7 +333,7 @@ class AIO(Overview):
         scope = CancelScope(self._clock.now, started + timeout)
         if given["cancel"] is not None:
             scope.watch(given["cancel"])
-        run = Run(request, route, scope, Trail(started), started + timeout, max_wait)
+        run = Run(request, route, scope, Trail(started), started + timeout, max_wait, time.time())
         if self._calls.setdefault(request.request_id, scope) is not scope:
             raise InvalidRequestError(f"request_id: {request.request_id!r} is in use by a call")
         return run

@@ -311,6 +311,7 @@ class ChatStream:
         indexes = sorted({0, *self._texts, *self._thoughts, *self._calls})
         return ChatCompletion(
             id=self.request_id,
+            created=int(self._run.began),
             model=self.model,
             provider=self.provider,
             key=self.key,

@@ -3,7 +3,7 @@
 A place is a provider, a model of a provider, a key, a quota group, or a pair of these. A
 place without a record is free. A record says "not before `until`"; when that moment comes the
 place is half-open: one call goes through. Its success frees the place, or, after a limit,
-lets two through, then four, then eight, then all; a failure renews the record. So capacity
+lets the next one through, then two, four, eight, then all; a failure renews the record. So capacity
 that comes back bit by bit is not overrun, and a probe that hangs blocks nobody for longer
 than `gap`.
 
@@ -37,9 +37,12 @@ OPEN_FOR = 60.0
 
 @dataclass(slots=True)
 class Record:
-    """Why and until when a place rests. `soft`: our own guess, may be passed over if there
-    is nowhere else to go. `turn`: the turn it was set at; what calls granted at an earlier
-    turn have to say is old news.
+    """Why and until when a place rests.
+
+    `gate`: while as many calls are out as may be, the next one waits for their end, or at most
+    until then. `soft`: our own guess, may be passed over if there is nowhere else to go.
+    `turn`: the turn it was set at; what calls granted at an earlier turn have to say is old
+    news. `streak`: answers since then.
     """
 
     until: float
@@ -49,8 +52,19 @@ class Record:
     failures: int = 1
     gap: float = 1.0
     message: str = ""
-    width: int = 1
+    streak: int = 0
     out: int = 0
+    gate: float = -math.inf
+
+    @property
+    def width(self) -> int:
+        """How many calls may be out at once: 1 until it has answered twice, then 2, 4, 8."""
+        return 2 ** max(0, self.streak - 1)
+
+    @property
+    def free_at(self) -> float:
+        """When a call may go there."""
+        return max(self.until, self.gate)
 
     @property
     def is_open(self) -> bool:
@@ -82,14 +96,14 @@ class Availability:
         latest = -math.inf
         for spot in places:
             record = self.records.get(spot)
-            if record is not None and record.until > latest:
-                latest = record.until
+            if record is not None and record.free_at > latest:
+                latest = record.free_at
         return latest
 
     def blocking(self, places: Iterable[Place], now: float) -> list[tuple[Place, Record]]:
         """Those of `places` that are not free at `now`, with their records."""
         found = ((spot, self.records.get(spot)) for spot in places)
-        return [(spot, record) for spot, record in found if record and record.until > now]
+        return [(spot, record) for spot, record in found if record and record.free_at > now]
 
     def admit(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
         """Let one call through; returns the half-open places it is a probe of."""
@@ -100,7 +114,7 @@ class Availability:
             record = self.records[spot]
             record.out += 1
             if record.out >= record.width:
-                record.until = max(record.until, now + record.gap)
+                record.gate = now + record.gap
         return probed
 
     def rest(
@@ -118,26 +132,25 @@ class Availability:
         self.records[spot] = record
         return record
 
-    def release(self, spot: Place, turn: int, now: float) -> None:
+    def release(self, spot: Place, turn: int) -> None:
         """A probe granted at `turn` ended without a verdict: the next call may probe at once."""
         record = self._probed(spot, turn)
         if record is not None:
             record.out -= 1
-            if record.until <= now + record.gap:
-                record.until = now
+            record.gate = -math.inf
 
-    def succeed(self, spot: Place, turn: int, now: float) -> bool:
+    def succeed(self, spot: Place, turn: int) -> bool:
         """A probe granted at `turn` got an answer; True if that let more calls through."""
         record = self._probed(spot, turn)
         if record is None:
             return False
-        if record.soft or record.width >= WIDEST:
+        record.streak += 1
+        if record.soft or record.width > WIDEST:
             del self.records[spot]
             return True
         record.out -= 1
-        record.width *= 2
         record.failures = 0
-        record.until = now
+        record.gate = -math.inf
         return True
 
     def _probed(self, spot: Place, turn: int) -> Record | None:

@@ -44,7 +44,9 @@ Send = Callable[[BaseProvider, "ChatRequest", Call], A]
 
 @dataclass(slots=True)
 class Run:
-    """One call on its way: what it asks, whom, within which time (clock seconds)."""
+    """One call on its way: what it asks, whom, within which time (clock seconds; `began` is
+    epoch seconds).
+    """
 
     request: ChatRequest
     route: Route
@@ -52,6 +54,7 @@ class Run:
     trail: Trail
     deadline: float
     max_wait: float
+    began: float = 0.0
     last: Fault | None = None
 
 

@@ -193,23 +193,21 @@ class KeyManager:
             return bool(freed)
 
     def _free(self, lease: Lease) -> list[Place]:
-        now = self._clock.now()
-        return [spot for spot in lease.probes if self.availability.succeed(spot, lease.turn, now)]
+        return [spot for spot in lease.probes if self.availability.succeed(spot, lease.turn)]
 
     def give_up(self, lease: Lease, *, sent: bool) -> None:
         """The attempt ended without a verdict; refunded if nothing reached the vendor."""
         with self.lock:
             if not self._take_back(lease, sent=sent):
                 return
-            now = self._clock.now()
-            self.release(lease, now)
+            self.release(lease)
             if lease.probes or not sent:
                 self._renew(lease.lane.provider, list(lease.probes), lease.key)
 
-    def release(self, lease: Lease, now: float) -> None:
+    def release(self, lease: Lease) -> None:
         """What a lease probed is neither freed nor blamed."""
         for spot in lease.probes:
-            self.availability.release(spot, lease.turn, now)
+            self.availability.release(spot, lease.turn)
 
     def fail(self, lease: Lease, fault: Fault, *, sent: bool, strike: bool) -> str:
         """The attempt failed; returns why the key was disabled by it, "" if it was not."""
@@ -346,8 +344,8 @@ class KeyManager:
             mine = (scope.startswith("key") and rest[0] == index) or (
                 scope.startswith("group") and rest[0] == key.group
             )
-            if owner == key.provider and mine and record.until > max(until, now):
-                until, reason = record.until, record.kind.value
+            if owner == key.provider and mine and record.free_at > max(until, now):
+                until, reason = record.free_at, record.kind.value
         if key.requests >= key.limit:
             return max(until, self._states[key.provider].day_ends), "daily_limit"
         return until, reason

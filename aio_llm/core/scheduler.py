@@ -165,7 +165,7 @@ class Scheduler:
             return trail.again_at(lane), True
         if lane.provider in trail.avoided and any(record.soft for _, record in blocking):
             return math.inf, False  # this call has seen it fail: no waiting for its breaker
-        return max(record.until for _, record in blocking), False
+        return max(record.free_at for _, record in blocking), False
 
     def settle(self, lease: Lease, fault: Fault, trail: Trail, *, sent: bool) -> Verdict:
         """Give a failed lease back and apply the policy; returns what changed."""
@@ -186,7 +186,7 @@ class Scheduler:
 
     def _rest(self, lease: Lease, fault: Fault, rule: Rule, now: float) -> tuple[float, str]:
         if rule.rest is Rest.NONE:
-            self.keys.release(lease, now)
+            self.keys.release(lease)
             return 0.0, ""
         sister = self._find_sister(lease, fault, now)
         spot = self._place(lease, rule.at or fault.scope)
@@ -229,7 +229,8 @@ class Scheduler:
         if rule.rest is Rest.OUT:
             return math.inf
         if fault.retry_after is not None:
-            return now + max(fault.retry_after, SHORTEST * 2.0 ** min(failures - 1, 10))
+            hint = fault.retry_after
+            return now + (hint if hint >= SHORTEST else SHORTEST * 2.0 ** min(failures - 1, 10))
         if rule.rest is Rest.LONG:
             return now + LONG
         if rule.rest is Rest.DAY:
@@ -287,8 +288,8 @@ class Scheduler:
             return Skip(lane, key.masked, Kind.DAY_LIMIT, until, words)
         if not records:
             return None
-        spot, record = max(records, key=lambda pair: pair[1].until)
-        left = record.until - now
+        spot, record = max(records, key=lambda pair: pair[1].free_at)
+        left = record.free_at - now
         when = "until it is reloaded" if left == math.inf else f"for {left:.1f} s"
         words = f"{spot[0]} rests {when}: {record.kind.value}"
-        return Skip(lane, key.masked, record.kind, record.until, words)
+        return Skip(lane, key.masked, record.kind, record.free_at, words)

@@ -9,6 +9,7 @@ takes a cut stream for a whole one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from aio_llm.config import ProviderConfig
@@ -34,7 +35,6 @@ class Google(BaseProvider):
         self.base_url = config.base_url or preset.base_url
         self.pool = ConnectionPool()
         self._sdk: Any = None
-        self._shell: Any = None
 
     def chat(self, request: ChatRequest, call: Call) -> ChatCompletion:
         """One answer, parsed from the raw body."""
@@ -77,7 +77,7 @@ class Google(BaseProvider):
         body = build_body(request, call.target.model)
         return models, {
             "model": call.target.model,
-            **self._shell.around(body, call.target.secret),
+            **_shell().around(body, call.target.secret),
         }
 
     def _client(self) -> Any:
@@ -85,7 +85,6 @@ class Google(BaseProvider):
         if self._sdk is None:
             from google import genai
 
-            self._shell = _Shell(genai.types)
             self._sdk = genai.Client(
                 api_key="signed-per-request", vertexai=False, http_options=self._options(genai)
             )
@@ -147,6 +146,14 @@ class _Shell:
         options = self._options.model_construct(extra_body=body, headers={_KEY_HEADER: secret})
         config = self._config.model_copy(update={"http_options": options})
         return {"contents": self._nothing, "config": config}
+
+
+@cache
+def _shell() -> _Shell:
+    """One for the whole process: its two classes take 50 ms to make."""
+    from google.genai import types
+
+    return _Shell(types)
 
 
 provider_class = Google

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -185,6 +186,7 @@ def read_completion(content: bytes, target: Target) -> ChatCompletion:
     return build_completion(
         {
             "id": data.get("responseId") or "",
+            "created": int(time.time()),
             "choices": [_choice(candidate) for candidate in candidates],
             "usage": _usage(data),
             "served_model": data.get("modelVersion"),
