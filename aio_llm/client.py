@@ -47,7 +47,8 @@ class AIO(Overview):
 
     `providers`: `ProviderConfig` objects or dicts. All times in seconds. `timeout`: a whole
     call with all its attempts (a stream: until its first output); `idle_timeout`: between
-    chunks; `max_wait`: waiting for capacity. Raises `ConfigError` naming the field. Pickles as
+    chunks; `max_wait`: waiting for capacity. `enable_validation=False` sends sampling options
+    unchecked. Raises `ConfigError` naming the field. Pickles as
     its configuration; safe to use after fork.
     """
 
@@ -322,6 +323,7 @@ class AIO(Overview):
             extra_headers=given["extra_headers"],
             metadata=given["metadata"],
             stream=stream,
+            validate=self.settings.enable_validation,
         )
         auto = self.settings.auto_mode if given["auto_mode"] is None else given["auto_mode"]
         route = self._router.route(

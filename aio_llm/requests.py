@@ -42,13 +42,16 @@ def build_request(
     extra_headers: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     stream: bool = False,
+    validate: bool = True,
 ) -> ChatRequest:
-    """The request, checked; raises `InvalidRequestError` that names the field."""
+    """The request, checked; raises `InvalidRequestError` that names the field. Without
+    `validate` the options go to the vendor as they are.
+    """
     from aio_llm.types import ChatRequest  # answers' models load with the first call
 
     turns = read_messages(messages)
     given = {name: value for name, value in options.items() if value is not None}
-    if given:
+    if given and validate:
         _check_options(given)
     if metadata is not None:
         _check_json("metadata", metadata)

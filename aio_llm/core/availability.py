@@ -59,7 +59,7 @@ class Record:
     @property
     def width(self) -> int:
         """How many calls may be out at once: 1 until it has answered twice, then 2, 4, 8."""
-        return 2 ** max(0, self.streak - 1)
+        return 1 << max(0, self.streak - 1)
 
     @property
     def free_at(self) -> float:

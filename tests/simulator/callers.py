@@ -56,14 +56,15 @@ class Caller:
         client, model = self.client(), self.sim.models(self.vendor)[0]
         if self.vendor == "google-ai":
             models = client.models
-            return models.generate_content_stream(model=model, contents=text, config=options)
+            return iter(models.generate_content_stream(model=model, contents=text, config=options))
         create = client.chat.completions.create
-        return create(model=model, messages=_user(text), stream=True, **options)
+        return iter(create(model=model, messages=_user(text), stream=True, **options))
 
     def text(self, text: str = "hello", **options: Any) -> str:
         """The text of a plain call."""
         answer = self.call(text, **options)
-        return answer.text if self.vendor == "google-ai" else answer.choices[0].message.content
+        is_google = self.vendor == "google-ai"
+        return str(answer.text if is_google else answer.choices[0].message.content)
 
     def texts(self, text: str = "hello") -> Texts:
         """The texts of a stream."""

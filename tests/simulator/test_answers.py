@@ -48,7 +48,7 @@ def test_non_ascii_text_survives(caller: Caller) -> None:
 
 
 def test_only_openrouter_sends_usage_in_a_stream_unasked(sim: Simulator) -> None:
-    asked = {"stream_options": {"include_usage": True}}
+    asked: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
     assert [c.usage for c in Caller(sim, "openrouter").stream()][-1].cost == 0.0
     assert not any(c.usage for c in Caller(sim, "cerebras").stream())
@@ -114,8 +114,9 @@ def test_google_calls_a_tool_with_an_object(sim: Simulator) -> None:
 
 def test_max_tokens_shortens_the_answer(caller: Caller) -> None:
     name = "max_output_tokens" if caller.vendor == "google-ai" else "max_tokens"
+    options: dict[str, Any] = {name: 2}
 
-    assert len(caller.text(**{name: 2})) == 8
+    assert len(caller.text(**options)) == 8
 
 
 def test_json_mode_answers_in_json(sim: Simulator) -> None:
@@ -127,7 +128,7 @@ def test_json_mode_answers_in_json(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("options", [{"candidate_count": 9}, {"candidate_count": 0}])
-def test_google_has_at_most_eight_candidates(options: dict[str, int], sim: Simulator) -> None:
+def test_google_has_at_most_eight_candidates(options: dict[str, Any], sim: Simulator) -> None:
     with pytest.raises(ClientError, match="400"):
         Caller(sim, "google-ai").call(**options)
 

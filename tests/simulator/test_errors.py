@@ -114,9 +114,10 @@ def test_an_unknown_path_is_a_404(caller: Caller) -> None:
 @pytest.mark.parametrize("value", [0, -1, 10**9])
 def test_absurd_token_limits_are_refused(value: int, caller: Caller) -> None:
     name = "max_output_tokens" if caller.vendor == "google-ai" else "max_tokens"
+    options: dict[str, Any] = {name: value}
 
     with pytest.raises(REFUSED) as caught:
-        caller.call(**{name: value})
+        caller.call(**options)
 
     assert status_of(caught.value) == 400
 

@@ -193,7 +193,7 @@ def test_a_wrong_length_is_a_network_error(caller: Caller) -> None:
 
 @pytest.mark.parametrize("fault", BEFORE_OUTPUT)
 def test_a_stream_that_fails_early_has_no_text(fault: str, caller: Caller) -> None:
-    params = {"seconds": 0.02} if fault == "comments_then_error" else {}
+    params: dict[str, Any] = {"seconds": 0.02} if fault == "comments_then_error" else {}
     caller.sim.inject(fault, **params)
 
     text, error, finished = read(caller)
@@ -207,7 +207,8 @@ def test_a_stream_that_fails_early_has_no_text(fault: str, caller: Caller) -> No
 
 @pytest.mark.parametrize("fault", BEFORE_OUTPUT)
 def test_an_early_stream_fault_breaks_a_call_too(fault: str, caller: Caller) -> None:
-    caller.sim.inject(fault, **({"seconds": 0.01} if fault == "comments_then_error" else {}))
+    params: dict[str, Any] = {"seconds": 0.01} if fault == "comments_then_error" else {}
+    caller.sim.inject(fault, **params)
 
     try:
         answer = caller.call()

@@ -41,7 +41,8 @@ def spend(caller: Caller, count: int, **options: Any) -> list[bool]:
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_requests_over_the_limit_are_refused(vendor: str, axis: str) -> None:
     clock = Clock()
-    with Simulator(quotas=[Quota(vendor, **{axis: 2})], clock=clock) as sim:
+    limit: dict[str, Any] = {axis: 2}
+    with Simulator(quotas=[Quota(vendor, **limit)], clock=clock) as sim:
         caller = Caller(sim, vendor)
 
         assert spend(caller, 3) == [True, True, False]

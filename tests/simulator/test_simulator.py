@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import groq
 import httpx
@@ -98,7 +99,7 @@ def groq_client(sim: Simulator) -> groq.Groq:
     return groq.Groq(api_key=sim.keys("groq")[0], base_url=sim.base_url("groq"), max_retries=0)
 
 
-def hello(sim: Simulator) -> dict[str, object]:
+def hello(sim: Simulator) -> dict[str, Any]:
     """Arguments of a call."""
     return {"model": sim.models("groq")[0], "messages": [{"role": "user", "content": "hello"}]}
 
