@@ -8,24 +8,31 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from aio_llm.cancel import CancelScope, CancelToken
+from aio_llm.cancel import CancelScope
 from aio_llm.clock import Clock, SystemClock
 from aio_llm.config import ProviderConfig, Settings, read_settings
 from aio_llm.core import events
 from aio_llm.core.engine import Engine, Run
-from aio_llm.core.routing import Router
+from aio_llm.core.routing import Route, Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail
 from aio_llm.errors import InvalidRequestError
+from aio_llm.options import (
+    SAMPLING,
+    ChatOptions,
+    StreamOptions,
+    check_keywords,
+    takes,
+)
 from aio_llm.overview import Overview
 from aio_llm.providers.base import BaseProvider, Call, KeyCheck
 from aio_llm.providers.registry import check_provider, make_provider
 from aio_llm.requests import build_request
 
 if TYPE_CHECKING:
-    from aio_llm.stream import ChatStream, OnInterrupt
+    from aio_llm.stream import ChatStream
     from aio_llm.types import ChatCompletion, ChatRequest
 
 _numbers = itertools.count(1)
@@ -118,47 +125,17 @@ class AIO(Overview):
         made._start(settings, clock)
         return made
 
+    @takes(ChatOptions)
     def chat_completion(
-        self,
-        messages: str | Iterable[Any],
-        *,
-        model: str | Sequence[str] | None = None,
-        provider: str | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        top_p: float | None = None,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        n: int | None = None,
-        logprobs: bool | None = None,
-        top_logprobs: int | None = None,
-        presence_penalty: float | None = None,
-        frequency_penalty: float | None = None,
-        logit_bias: Mapping[str, float] | None = None,
-        user: str | None = None,
-        tools: Sequence[Any] | None = None,
-        tool_choice: Any = None,
-        parallel_tool_calls: bool | None = None,
-        response_format: Any = None,
-        reasoning_effort: str | None = None,
-        timeout: float | None = None,
-        max_wait: float | None = None,
-        cancel: CancelToken | None = None,
-        request_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        fallback: bool = False,
-        auto_mode: bool | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
+        self, messages: str | Iterable[Any], **options: Unpack[ChatOptions]
     ) -> ChatCompletion:
         """The answer of the best target that has one. Thread-safe; raises `AIOError`.
 
-        `messages`: a string or OpenAI-shaped messages. `model`: "model", "provider/model" or a
-        list in the caller's own order; none: by priority (auto mode). `timeout`, `max_wait`:
-        seconds. `fallback`: after the named model, all others. A misspelt keyword is a
-        TypeError.
+        `messages`: a string or OpenAI-shaped messages. `options`: see `ChatOptions`; a misspelt
+        one is a TypeError and nothing is sent.
         """
-        run = self._run(locals())
+        check_keywords("chat_completion", options, ChatOptions)
+        run = self._run(messages, options)
         try:
             won = self._engine.perform(run, _ask)
             if won.lease is not None:
@@ -171,69 +148,34 @@ class AIO(Overview):
         answer.request_id = run.request.request_id
         return answer
 
+    @takes(StreamOptions)
     def chat_completion_stream(
-        self,
-        messages: str | Iterable[Any],
-        *,
-        model: str | Sequence[str] | None = None,
-        provider: str | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        top_p: float | None = None,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        n: int | None = None,
-        logprobs: bool | None = None,
-        top_logprobs: int | None = None,
-        presence_penalty: float | None = None,
-        frequency_penalty: float | None = None,
-        logit_bias: Mapping[str, float] | None = None,
-        user: str | None = None,
-        tools: Sequence[Any] | None = None,
-        tool_choice: Any = None,
-        parallel_tool_calls: bool | None = None,
-        response_format: Any = None,
-        reasoning_effort: str | None = None,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        max_wait: float | None = None,
-        cancel: CancelToken | None = None,
-        request_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        fallback: bool = False,
-        auto_mode: bool | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        on_interrupt: OnInterrupt = "raise",
+        self, messages: str | Iterable[Any], **options: Unpack[StreamOptions]
     ) -> ChatStream:
         """The answer in pieces; opened, with fallback, before this returns. Raises `AIOError`.
 
-        Arguments as `chat_completion`; `timeout` is until the first output, `idle_timeout`
-        between chunks (seconds). `on_interrupt`: "raise" `StreamInterruptedError` if the stream
-        breaks after output, or "restart" it at another target, announced by a chunk.
+        `options`: see `StreamOptions`; a misspelt one is a TypeError and nothing is sent.
         """
-        given = locals()
         from aio_llm.stream import ChatStream, OpenedStream  # loads with the first stream
 
-        if on_interrupt not in ("raise", "restart"):
-            raise InvalidRequestError(
-                f"on_interrupt: must be 'raise' or 'restart', got {on_interrupt!r}"
-            )
-        idle = _seconds("idle_timeout", idle_timeout, self.settings.idle_timeout)
-        run = self._run(given, stream=True)
-        opened = False
+        check_keywords("chat_completion_stream", options, StreamOptions)
+        how = options.get("on_interrupt", "raise")
+        if how not in ("raise", "restart"):
+            raise InvalidRequestError(f"on_interrupt: must be 'raise' or 'restart', got {how!r}")
+        idle = _seconds("idle_timeout", options.get("idle_timeout"), self.settings.idle_timeout)
+        run = self._run(messages, options, stream=True)
+        won = None
         try:
             won = self._engine.perform(run, OpenedStream)
-            opened = True
         finally:
-            if not opened:
+            if won is None:
                 self._finish(run)
         return ChatStream(
             self._engine,
             run,
             won,
             idle_timeout=idle,
-            on_interrupt=on_interrupt,
+            on_interrupt=how,
             finish=lambda: self._finish(run),
         )
 
@@ -310,35 +252,46 @@ class AIO(Overview):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._start(state["settings"], None)
 
-    def _run(self, given: dict[str, Any], *, stream: bool = False) -> Run:
+    def _run(
+        self, messages: str | Iterable[Any], given: Mapping[str, Any], *, stream: bool = False
+    ) -> Run:
         """Checked arguments of one call, registered so that it can be cancelled."""
         started = self._clock.now()
-        timeout = _seconds("timeout", given["timeout"], self.settings.timeout)
-        max_wait = _seconds("max_wait", given["max_wait"], self.settings.max_wait, zero=True)
+        ends = started + _seconds("timeout", given.get("timeout"), self.settings.timeout)
+        max_wait = _seconds("max_wait", given.get("max_wait"), self.settings.max_wait, zero=True)
         request = build_request(
-            given["messages"],
-            {name: given[name] for name in _OPTIONS},
-            request_id=self._name(given["request_id"]),
-            extra_body=given["extra_body"],
-            extra_headers=given["extra_headers"],
-            metadata=given["metadata"],
+            messages,
+            {name: given[name] for name in SAMPLING if name in given},
+            request_id=self._name(given.get("request_id")),
+            extra_body=given.get("extra_body"),
+            extra_headers=given.get("extra_headers"),
+            metadata=given.get("metadata"),
             stream=stream,
             validate=self.settings.enable_validation,
         )
-        auto = self.settings.auto_mode if given["auto_mode"] is None else given["auto_mode"]
-        route = self._router.route(
-            given["provider"],
-            given["model"],
-            auto=auto,
-            fallback=given["fallback"] or bool(given["auto_mode"] and given["model"]),
+        run = Run(
+            request,
+            self._route(given),
+            CancelScope(self._clock.now, ends),
+            Trail(started),
+            ends,
+            max_wait,
+            time.time(),
         )
-        scope = CancelScope(self._clock.now, started + timeout)
-        if given["cancel"] is not None:
-            scope.watch(given["cancel"])
-        run = Run(request, route, scope, Trail(started), started + timeout, max_wait, time.time())
-        if self._calls.setdefault(request.request_id, scope) is not scope:
+        if self._calls.setdefault(request.request_id, run.scope) is not run.scope:
             raise InvalidRequestError(f"request_id: {request.request_id!r} is in use by a call")
+        if given.get("cancel") is not None:
+            run.scope.watch(given["cancel"])
         return run
+
+    def _route(self, given: Mapping[str, Any]) -> Route:
+        auto, model = given.get("auto_mode"), given.get("model")
+        return self._router.route(
+            given.get("provider"),
+            model,
+            auto=self.settings.auto_mode if auto is None else auto,
+            fallback=given.get("fallback", False) or bool(auto and model),
+        )
 
     def _name(self, request_id: str | None) -> str:
         if request_id is None:
@@ -354,13 +307,6 @@ class AIO(Overview):
     def __repr__(self) -> str:
         names = ", ".join(config.label for config in self.settings.providers)
         return f"AIO({names}; {len(list(self._scheduler.keys.keys()))} keys)"
-
-
-_OPTIONS = (
-    "temperature", "max_tokens", "top_p", "stop", "seed", "n", "logprobs", "top_logprobs",
-    "presence_penalty", "frequency_penalty", "logit_bias", "user", "tools", "tool_choice",
-    "parallel_tool_calls", "response_format", "reasoning_effort",
-)  # fmt: skip
 
 
 def _ask(adapter: BaseProvider, request: ChatRequest, call: Call) -> ChatCompletion:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from aio_llm.cancel import CallAborted
 from aio_llm.core.engine import Engine, Run, Won, aborted_fault
 from aio_llm.core.keys import Lease
 from aio_llm.errors import AIOError, RequestCancelledError, StreamInterruptedError
 from aio_llm.faults import ErrorInfo, Fault, Kind, Scope
+from aio_llm.options import OnInterrupt
 from aio_llm.providers.base import BaseProvider, Call
 from aio_llm.types import (
     Attempt,
@@ -27,8 +28,6 @@ from aio_llm.types import (
     ToolCall,
     Usage,
 )
-
-OnInterrupt = Literal["raise", "restart"]
 
 
 class OpenedStream:
