@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from aio_llm.config import did_you_mean
 from aio_llm.errors import InvalidRequestError
+from aio_llm.options_check import check_json, check_options, check_tool_calls
 
 if TYPE_CHECKING:
     from aio_llm.types import ChatRequest
@@ -20,17 +19,6 @@ ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 LARGEST_REQUEST = 40 * 1024 * 1024
 """Bytes of all messages together; no vendor takes more in one request."""
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "temperature": (0, 2),
-    "top_p": (0, 1),
-    "presence_penalty": (-2, 2),
-    "frequency_penalty": (-2, 2),
-}
-_POSITIVE = ("max_tokens", "n")
-_INTEGERS = ("max_tokens", "n", "seed", "top_logprobs")
-_BOOLEANS = ("logprobs", "parallel_tool_calls")
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 def build_request(
@@ -52,11 +40,11 @@ def build_request(
     turns = read_messages(messages)
     given = {name: value for name, value in options.items() if value is not None}
     if given and validate:
-        _check_options(given)
+        check_options(given)
     if metadata is not None:
-        _check_json("metadata", metadata)
+        check_json("metadata", metadata)
     if extra_body is not None:
-        _check_json("extra_body", extra_body)
+        check_json("extra_body", extra_body)
     return ChatRequest(
         messages=turns,
         messages_json=_encode(turns),
@@ -97,6 +85,8 @@ def _message(index: int, message: Any) -> dict[str, Any]:
         hint = did_you_mean(str(role), ROLES) if role else "; known: " + ", ".join(sorted(ROLES))
         raise InvalidRequestError(f"messages[{index}].role: {role!r} is unknown{hint}")
     content = message.get("content")
+    if message.get("tool_calls") is not None:
+        check_tool_calls(f"messages[{index}].tool_calls", message["tool_calls"])
     if isinstance(content, str):
         return dict(message) if not isinstance(message, dict) else message
     _check_content(index, message, content)
@@ -118,9 +108,19 @@ def _check_content(index: int, message: Mapping[str, Any], content: Any) -> None
     if not content:
         raise InvalidRequestError(f"{where}: is an empty list; give at least one part")
     for number, part in enumerate(content):
-        if isinstance(part, str) or (isinstance(part, Mapping) and part.get("type")):
+        if isinstance(part, str):
             continue
-        raise InvalidRequestError(f"{where}[{number}]: must be a dict with a 'type', or a string")
+        if not isinstance(part, Mapping) or not part.get("type"):
+            raise InvalidRequestError(
+                f"{where}[{number}]: must be a dict with a 'type', or a string"
+            )
+        if part["type"] == "image_url":
+            _check_image(f"{where}[{number}].image_url", part.get("image_url"))
+
+
+def _check_image(where: str, image: Any) -> None:
+    if not isinstance(image, Mapping) or not isinstance(image.get("url"), str):
+        raise InvalidRequestError(f"{where}: must be a dict with a 'url'")
 
 
 def _encode(turns: tuple[dict[str, Any], ...]) -> bytes:
@@ -173,61 +173,6 @@ def _texts(value: Any, where: str = "") -> Iterable[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             yield from _texts(inner, f"{where}[{number}]")
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    for name, (low, high) in _RANGES.items():
-        if name in options:
-            _check_number(name, options[name], low, high)
-    for name in _INTEGERS:
-        if name in options and (
-            not isinstance(options[name], int) or isinstance(options[name], bool)
-        ):
-            raise InvalidRequestError(f"{name}: must be a whole number, got {options[name]!r}")
-    for name in _POSITIVE:
-        if name in options and options[name] < 1:
-            raise InvalidRequestError(f"{name}: must be 1 or more, got {options[name]!r}")
-    for name in _BOOLEANS:
-        if name in options and not isinstance(options[name], bool):
-            raise InvalidRequestError(f"{name}: must be True or False, got {options[name]!r}")
-    _check_shapes(options)
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
-        raise InvalidRequestError(
-            f"{name}: must be a number from {low:g} to {high:g}, got {value!r}"
-        )
-
-
-def _check_shapes(options: dict[str, Any]) -> None:
-    stop = options.get("stop")
-    if stop is not None and not isinstance(stop, str):
-        if not isinstance(stop, list | tuple) or not all(isinstance(s, str) for s in stop):
-            raise InvalidRequestError(f"stop: must be a string or a list of strings, got {stop!r}")
-        options["stop"] = list(stop)
-    effort = options.get("reasoning_effort")
-    if effort is not None and effort not in _EFFORTS:
-        raise InvalidRequestError(
-            f"reasoning_effort: must be one of {', '.join(_EFFORTS)}, got {effort!r}"
-        )
-    tools = options.get("tools")
-    if tools is not None and not isinstance(tools, list | tuple):
-        raise InvalidRequestError(f"tools: must be a list, not {type(tools).__name__}")
-    for name in ("tools", "tool_choice", "response_format", "logit_bias"):
-        if name in options:
-            _check_json(name, options[name])
-
-
-def _check_json(name: str, value: Any) -> None:
-    problem = ""
-    try:
-        json.dumps(value, allow_nan=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
-        problem = str(error)
-    if problem:
-        raise InvalidRequestError(f"{name}: cannot be sent as JSON: {problem}")
 
 
 def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -67,7 +67,7 @@ class Google(BaseProvider):
     def unsupported(self, request: ChatRequest) -> str | None:
         """Fields Google has no place for."""
         for name in self.preset.lacks:
-            if request.options.get(name) is not None:
+            if request.options.get(name) not in (None, True):
                 return name
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -86,12 +87,21 @@ def _turn_parts(message: Mapping[str, Any], names: dict[str, str]) -> list[dict[
     for call in message.get("tool_calls") or ():
         function = call["function"]
         names[call.get("id") or ""] = function["name"]
-        arguments = json.loads(function.get("arguments") or "{}")
+        arguments = _arguments(function)
         part: dict[str, Any] = {"functionCall": {"name": function["name"], "args": arguments}}
         if call.get("thought_signature"):
             part["thoughtSignature"] = call["thought_signature"]
         parts.append(part)
     return parts
+
+
+def _arguments(function: Mapping[str, Any]) -> Any:
+    """Google takes an object where OpenAI has text; text that is no JSON fits nowhere."""
+    try:
+        return json.loads(function.get("arguments") or "{}")
+    except ValueError:
+        words = f"the arguments of the call of {function['name']!r} in the history are no JSON"
+    raise FaultError(Fault(Kind.UNSUPPORTED, Scope.MODEL, words))
 
 
 def _plain_text(content: Any) -> str:
@@ -265,7 +275,7 @@ def _call(part: Mapping[str, Any]) -> dict[str, Any]:
     call = part["functionCall"]
     arguments = to_json(call.get("args") or {}).decode()
     made = {
-        "id": call.get("id"),
+        "id": call.get("id") or f"call_{os.urandom(9).hex()}",
         "type": "function",
         "function": {"name": call.get("name") or "", "arguments": arguments},
     }

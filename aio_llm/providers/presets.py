@@ -72,7 +72,7 @@ PRESETS: tuple[Preset, ...] = (
         models=("gemini-2.5-flash", "gemini-2.5-flash-lite"),
         day=PACIFIC,
         aliases=("google", "gemini"),
-        lacks=frozenset({"logit_bias", "user"}),
+        lacks=frozenset({"logit_bias", "parallel_tool_calls", "user"}),
     ),
     Preset("custom", "openai_compatible", ""),
 )
