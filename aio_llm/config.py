@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -30,6 +31,14 @@ Limit = Annotated[int, Field(gt=0)]
 Priority = Annotated[int, Field(ge=0)]
 
 
+class SectionError(ConfigError):
+    """What is wrong in one section; `problems`: one line for each field."""
+
+    def __init__(self, problems: Iterable[str] | str) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("; ".join(self.problems))
+
+
 class Section(BaseModel):
     """Base of every part of the configuration."""
 
@@ -42,13 +51,13 @@ class Section(BaseModel):
     )
 
     def __init__(self, **values: Any) -> None:
-        problem: str | None = None
+        problems: list[str] = []
         try:
             super().__init__(**snake_case(values, type(self)))
         except ValidationError as error:
-            problem = describe_problems(error, type(self))
-        if problem:
-            raise ConfigError(problem)
+            problems = describe_problems(error, type(self))
+        if problems:
+            raise SectionError(problems)
 
 
 def snake_case(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -187,9 +196,21 @@ class ProviderConfig(Section):
     @field_validator("base_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+        if url is not None:
+            check_url(url)
         return url
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            check_header(name, value)
+        return headers
+
+    @field_validator("timeout")
+    @classmethod
+    def _ends(cls, seconds: float | None) -> float | None:
+        return None if seconds is None else _finite(seconds)
 
     @model_validator(mode="after")
     def _complete(self) -> ProviderConfig:
@@ -205,6 +226,36 @@ class ProviderConfig(Section):
     def label(self) -> str:
         """The name this entry goes by."""
         return self.name or self.provider
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError("must be a finite number of seconds")
+    return seconds
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError unless `url` is an http(s) address with a host."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("has a blank, a line break or a non-ASCII character")
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("has no host")
+    if parts.port == 0:  # raises ValueError itself for a port that is no port
+        raise ValueError("port 0 cannot be called")
+
+
+def check_header(name: str, value: object) -> None:
+    """Raise ValueError unless this can be sent as an HTTP header (RFC 9110, section 5)."""
+    if not name or not name.isascii() or set(name.lower()) - _TOKEN:
+        raise ValueError(f"{name!r} is no header name")
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise ValueError(f"the value of {name!r} must be printable ASCII without line breaks")
+
+
+_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
 
 
 def _refuse_twice(field: str, values: list[str], *, hide: bool = False) -> None:
@@ -235,10 +286,15 @@ class Settings(Section):
 
     @field_validator("retry_delay", "max_delay", "timeout", "idle_timeout", "max_wait")
     @classmethod
-    def _finite(cls, seconds: float) -> float:
-        if not math.isfinite(seconds):
-            raise ValueError("must be a finite number of seconds")
-        return seconds
+    def _ends(cls, seconds: float) -> float:
+        return _finite(seconds)
+
+    @field_validator("backoff_multiplier")
+    @classmethod
+    def _is_finite(cls, factor: float) -> float:
+        if not math.isfinite(factor):
+            raise ValueError("must be a finite number")
+        return factor
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -248,20 +304,23 @@ class Settings(Section):
         return self
 
 
-def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
+def describe_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """The problems of a validation in words: field, what is wrong, what would be right."""
-    lines = [_describe(dict(item), model) for item in error.errors(include_input=False)]
-    return "; ".join(dict.fromkeys(lines))
+    items = error.errors(include_input=False)
+    return list(dict.fromkeys(line for item in items for line in _describe(dict(item), model)))
 
 
-def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:
+def _describe(item: dict[str, Any], model: type[BaseModel]) -> list[str]:
     where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
+    inner = (item.get("ctx") or {}).get("error")
+    if isinstance(inner, SectionError):
+        return [f"{where}.{line}" for line in inner.problems]
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        return f"{where}: unknown field{did_you_mean(str(item['loc'][-1]), all_fields(model))}"
+        return [f"{where}: unknown field{did_you_mean(str(item['loc'][-1]), all_fields(model))}"]
     if item["type"] == "missing":
-        return f"{where}: is missing"
-    return f"{where}: {message}" if where else message
+        return [f"{where}: is missing"]
+    return [f"{where}: {message}" if where else message]
 
 
 def all_fields(model: type[BaseModel]) -> set[str]:

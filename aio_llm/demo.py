@@ -295,5 +295,5 @@ def _close(out: TextIO, failed: Sequence[str]) -> int:
     if failed:
         out.write(f"\n{MARK} these scenes did not do what they say: {'; '.join(failed)}\n")
         return 1
-    out.write(f"\n{MARK} every scene did what it says\n\n{_NEXT}")
+    out.write(f"\n{_NEXT}\n{MARK} every scene did what it says\n")
     return 0

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from aio_llm.faults import Category, ErrorInfo, Kind, Scope
+from aio_llm.faults import Category, ErrorInfo, Kind, Scope, redact
 
 if TYPE_CHECKING:
     from aio_llm.types import Attempt
@@ -51,6 +51,7 @@ class AIOError(Exception):
         info: ErrorInfo | None = None,
         request_id: str | None = None,
     ) -> None:
+        message = redact(message, limit=20_000)  # a key in the wrong argument is still a key
         super().__init__(message)
         self.message = message
         self.attempts = tuple(attempts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
-from aio_llm.config import did_you_mean
+from aio_llm.config import check_header, did_you_mean
 from aio_llm.errors import InvalidRequestError
 from aio_llm.options_check import check_json, check_options, check_tool_calls
 
@@ -176,10 +176,12 @@ def _texts(value: Any, where: str = "") -> Iterable[tuple[str, str]]:
 
 
 def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    for name, value in (headers or {}).items():
-        text = f"{name}{value}"
-        if not isinstance(value, str) or not text.isascii() or not text.isprintable():
-            raise InvalidRequestError(
-                f"extra_headers[{name!r}]: must be printable ASCII without line breaks"
-            )
+    problem = ""
+    try:
+        for name, value in (headers or {}).items():
+            check_header(name, value)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        raise InvalidRequestError(f"extra_headers: {problem}")
     return dict(headers or {})
