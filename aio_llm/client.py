@@ -10,7 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from aio_llm.cancel import CancelScope
+from aio_llm.cancel import CancelScope, CancelToken
 from aio_llm.clock import Clock, SystemClock
 from aio_llm.config import ProviderConfig, Settings, read_settings
 from aio_llm.core import events
@@ -256,6 +256,9 @@ class AIO(Overview):
         self, messages: str | Iterable[Any], given: Mapping[str, Any], *, stream: bool = False
     ) -> Run:
         """Checked arguments of one call, registered so that it can be cancelled."""
+        cancel = given.get("cancel")
+        if cancel is not None and not isinstance(cancel, CancelToken):
+            raise InvalidRequestError(f"cancel: must be a CancelToken, got {cancel!r}")
         started = self._clock.now()
         ends = started + _seconds("timeout", given.get("timeout"), self.settings.timeout)
         max_wait = _seconds("max_wait", given.get("max_wait"), self.settings.max_wait, zero=True)
@@ -280,8 +283,8 @@ class AIO(Overview):
         )
         if self._calls.setdefault(request.request_id, run.scope) is not run.scope:
             raise InvalidRequestError(f"request_id: {request.request_id!r} is in use by a call")
-        if given.get("cancel") is not None:
-            run.scope.watch(given["cancel"])
+        if cancel is not None:
+            run.scope.watch(cancel)
         return run
 
     def _route(self, given: Mapping[str, Any]) -> Route:
@@ -313,11 +316,14 @@ def _ask(adapter: BaseProvider, request: ChatRequest, call: Call) -> ChatComplet
     return adapter.chat(request, call)
 
 
+_LONGEST = 1e9
+
+
 def _seconds(name: str, value: Any, default: float, *, zero: bool = False) -> float:
     if value is None:
         return default
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (value > 0 or (zero and value == 0)) or value == float("inf"):
+    if not is_number or not (value > 0 or (zero and value == 0)) or value > _LONGEST:
         least = "0 or more" if zero else "more than 0"
         raise InvalidRequestError(f"{name}: must be {least} seconds, got {value!r}")
     return float(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "presence_penalty": (-2, 2),
     "frequency_penalty": (-2, 2),
 }
-_POSITIVE = ("max_tokens", "n")
+_LEAST = {"max_tokens": 1, "n": 1, "top_logprobs": 0}
 _INTEGERS = ("max_tokens", "n", "seed", "top_logprobs")
 _BOOLEANS = ("logprobs", "parallel_tool_calls")
 _CHOICES = ("auto", "none", "required")
@@ -33,9 +32,9 @@ def check_options(options: dict[str, Any]) -> None:
             not isinstance(options[name], int) or isinstance(options[name], bool)
         ):
             raise InvalidRequestError(f"{name}: must be a whole number, got {options[name]!r}")
-    for name in _POSITIVE:
-        if name in options and options[name] < 1:
-            raise InvalidRequestError(f"{name}: must be 1 or more, got {options[name]!r}")
+    for name, least in _LEAST.items():
+        if name in options and options[name] < least:
+            raise InvalidRequestError(f"{name}: must be {least} or more, got {options[name]!r}")
     for name in _BOOLEANS:
         if name in options and not isinstance(options[name], bool):
             raise InvalidRequestError(f"{name}: must be True or False, got {options[name]!r}")
@@ -44,7 +43,7 @@ def check_options(options: dict[str, Any]) -> None:
 
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
+    if not is_number or not low <= value <= high:
         raise InvalidRequestError(
             f"{name}: must be a number from {low:g} to {high:g}, got {value!r}"
         )
@@ -61,7 +60,10 @@ def _check_shapes(options: dict[str, Any]) -> None:
         raise InvalidRequestError(
             f"reasoning_effort: must be one of {', '.join(_EFFORTS)}, got {effort!r}"
         )
-    for name in ("tools", "tool_choice", "response_format", "logit_bias"):
+    if not isinstance(options.get("user", ""), str):
+        raise InvalidRequestError(f"user: must be a string, got {options['user']!r}")
+    check_mapping("logit_bias", options.get("logit_bias"))
+    for name in ("stop", "user", "tools", "tool_choice", "response_format"):
         if name in options:
             check_json(name, options[name])
     if "tools" in options:
@@ -95,7 +97,10 @@ def _check_tool_choice(choice: Any) -> None:
 
 
 def _check_response_format(wanted: Any) -> None:
-    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    if not isinstance(wanted, Mapping):
+        name = type(wanted).__name__
+        raise InvalidRequestError(f"response_format: must be a dict with a 'type', not {name}")
+    kind = wanted.get("type")
     if kind not in _FORMATS:
         known = ", ".join(_FORMATS)
         raise InvalidRequestError(f"response_format.type: must be one of {known}, got {kind!r}")
@@ -103,6 +108,15 @@ def _check_response_format(wanted: Any) -> None:
         raise InvalidRequestError(
             "response_format.json_schema: must be a dict with 'name' and 'schema'"
         )
+
+
+def check_mapping(name: str, value: Any) -> None:
+    """Raise `InvalidRequestError` unless `value` is None or a mapping that can be sent."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError(f"{name}: must be a dict, not {type(value).__name__}")
+    check_json(name, dict(value))
 
 
 def check_tool_calls(where: str, calls: Any) -> None:
@@ -120,7 +134,7 @@ def check_json(name: str, value: Any) -> None:
     """Raise `InvalidRequestError` unless `value` can be sent."""
     problem = ""
     try:
-        json.dumps(value, allow_nan=False).encode("utf-8")
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         problem = str(error)
     if problem:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from aio_llm.config import check_header, did_you_mean
 from aio_llm.errors import InvalidRequestError
-from aio_llm.options_check import check_json, check_options, check_tool_calls
+from aio_llm.options_check import check_mapping, check_options, check_tool_calls
 
 if TYPE_CHECKING:
     from aio_llm.types import ChatRequest
@@ -41,10 +41,9 @@ def build_request(
     given = {name: value for name, value in options.items() if value is not None}
     if given and validate:
         check_options(given)
-    if metadata is not None:
-        check_json("metadata", metadata)
-    if extra_body is not None:
-        check_json("extra_body", extra_body)
+    check_mapping("metadata", metadata)
+    check_mapping("extra_body", extra_body)
+    check_mapping("extra_headers", extra_headers)
     return ChatRequest(
         messages=turns,
         messages_json=_encode(turns),
@@ -81,7 +80,7 @@ def _message(index: int, message: Any) -> dict[str, Any]:
             f"messages[{index}]: must be a dict with role and content, not {type(message).__name__}"
         )
     role = message.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         hint = did_you_mean(str(role), ROLES) if role else "; known: " + ", ".join(sorted(ROLES))
         raise InvalidRequestError(f"messages[{index}].role: {role!r} is unknown{hint}")
     content = message.get("content")

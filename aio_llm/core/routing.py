@@ -72,6 +72,10 @@ class Router:
         fallback: bool,
     ) -> Route:
         """The route of one call; raises `ConfigError` or `ModelNotFoundError`."""
+        if provider is not None and not isinstance(provider, str):
+            raise ConfigError(f"provider: must be a string, got {provider!r}")
+        if model is not None and not isinstance(model, str | list | tuple):
+            raise ConfigError(f"model: must be a string or a list of strings, got {model!r}")
         wanted = model if model is None or isinstance(model, str) else tuple(model)
         question = (provider, wanted, auto, fallback)
         known = self._cache.get(question)
