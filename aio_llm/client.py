@@ -210,9 +210,8 @@ class AIO(Overview):
         return check_key(adapter, key, self._clock, _seconds("timeout", timeout, timeout))
 
     def _adapter_for(self, provider: str, key: str) -> BaseProvider:
-        for config in self.settings.providers:
-            if provider in (config.label, config.provider):
-                return self._adapters[config.label]
+        if self._router.knows(provider):
+            return self._adapters[self._router.label(provider)]
         made: dict[str, Any] = {"provider": provider, "api_keys": [key], "models": ["any"]}
         return make_provider(ProviderConfig(**made))
 

@@ -128,10 +128,11 @@ class KeyManager:
             place(Scope.GROUP_MODEL, lane.provider, key.group, lane.quota),
         )
 
-    def pool(self, lane: Lane) -> KeyPool[KeyState]:
+    def pool(self, lane: Lane, now: float) -> KeyPool[KeyState]:
         """The keys of a lane, made at its first use; a new day starts here."""
         state = self._states[lane.provider]
-        self._turn_day(state)
+        if now >= state.day_ends:
+            self._new_day(state)
         pool = state.pools.get(lane.model)
         if pool is None:
             pool = KeyPool(state.keys, lambda key: self.ready_at(lane, key))
@@ -151,12 +152,10 @@ class KeyManager:
 
     def turn_days(self) -> None:
         """Begin a new day wherever the vendor's has ended; call it under the lock."""
+        now = self._clock.now()
         for state in self._states.values():
-            self._turn_day(state)
-
-    def _turn_day(self, state: ProviderState) -> None:
-        if self._clock.now() >= state.day_ends:
-            self._new_day(state)
+            if now >= state.day_ends:
+                self._new_day(state)
 
     def _new_day(self, state: ProviderState) -> None:
         state.day_ends = self._next_day(state)
@@ -172,7 +171,7 @@ class KeyManager:
         key.requests += 1
         key.total += 1
         key.in_flight += 1
-        key.last_used = self._clock.wall()
+        key.last_used = now
         probes: tuple[Place, ...] = ()
         if self.availability.records:
             places = (*self.lane_places(lane), *self.key_places(lane, key))
@@ -330,7 +329,9 @@ class KeyManager:
             "errors_in_row": key.strikes,
             "in_flight": key.in_flight,
             "last_error": key.last_error,
-            "last_used": key.last_used,
+            "last_used": None
+            if key.last_used is None
+            else self._clock.wall() - now + key.last_used,
             "cooling_for": 0.0 if until <= now else until - now,
             "resets_at": self._clock.wall() + self._states[key.provider].day_ends - now,
         }

@@ -138,11 +138,12 @@ class Router:
             return found or self._unknown(label, model)
         for separator in ("/", ":"):
             head, found_separator, rest = model.partition(separator)
-            if found_separator and rest and self._is_provider(head):
+            if found_separator and rest and self.knows(head):
                 return self._named(self.label(head), rest)
         return self._unknown(None, model)
 
-    def _is_provider(self, name: str) -> bool:
+    def knows(self, name: str) -> bool:
+        """Whether a label, vendor name or alias is configured."""
         try:
             self.label(name)
         except ConfigError:

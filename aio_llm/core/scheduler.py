@@ -122,6 +122,11 @@ class Scheduler:
         self, route: Route, trail: Trail, now: float, *, avoided: bool
     ) -> tuple[Lane, KeyState] | None:
         for tier in route.tiers:
+            if len(tier) == 1 and not trail.attempts:
+                key = self._free_key(tier[0], trail, now)
+                if key is not None:
+                    return tier[0], key
+                continue
             free = [
                 (lane, key)
                 for lane in tier
@@ -139,7 +144,7 @@ class Scheduler:
             return None
         if trail.is_spent(lane, self._max_retries):
             return None
-        return self.keys.pool(lane).pick(now, trail.spent(lane, self._max_retries))
+        return self.keys.pool(lane, now).pick(now, trail.spent(lane, self._max_retries))
 
     def _later(self, route: Route, trail: Trail, now: float) -> tuple[Lane, KeyState] | Wait:
         """Nobody is free: who may be tried all the same, or when somebody is."""
@@ -149,7 +154,7 @@ class Scheduler:
                 continue
             lane_at, retry = self._lane_at(lane, trail, now)
             spent = trail.spent(lane, self._max_retries)
-            pool = self.keys.pool(lane)
+            pool = self.keys.pool(lane, now)
             key = pool.pick(now, spent)
             if key is not None and lane_at <= now:
                 return lane, key

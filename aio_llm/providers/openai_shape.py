@@ -187,9 +187,11 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
                 complete = True
                 break
             data = _parse_event(payload)
-            raise_if_error(data, payload, target)
+            if "error" in data or "x_groq" in data or data.get("object") == "error":
+                raise_if_error(data, payload, target)
             for choice in data.get("choices") or ():
-                for piece in _pieces(choice, payload, target, ending):
+                piece = _piece(choice, payload, target, ending)
+                if piece is not None:
                     said_something = True
                     yield piece
             if data.get("usage") is not None or "x_groq" in data:
@@ -216,9 +218,9 @@ def _parse_event(payload: bytes) -> dict[str, Any]:
     return data
 
 
-def _pieces(
+def _piece(
     choice: dict[str, Any], payload: bytes, target: Target, ending: StreamChunk
-) -> Iterator[StreamChunk]:
+) -> StreamChunk | None:
     """The output of one choice of one event; what only says "over" goes into `ending`."""
     if choice.get("error"):
         raise_if_error(choice, payload, target)
@@ -230,7 +232,7 @@ def _pieces(
         ending.native_finish_reason = choice.get("native_finish_reason") or native
     delta = choice.get("delta")
     if not delta:
-        return
+        return None
     content = delta.get("content")
     thoughts = delta.get("reasoning") or delta.get("reasoning_content") or ""
     if content is not None and not isinstance(content, str):
@@ -238,12 +240,13 @@ def _pieces(
         thoughts = thoughts or more or ""
     calls = delta.get("tool_calls")
     logprobs = choice.get("logprobs")
-    if content or thoughts or calls or logprobs:
-        chunk = StreamChunk(content or "", thoughts, None, choice.get("index") or 0)
-        if calls:
-            chunk.tool_calls = [_call_piece(call) for call in calls if isinstance(call, dict)]
-        chunk.logprobs = logprobs
-        yield chunk
+    if not (content or thoughts or calls or logprobs):
+        return None
+    chunk = StreamChunk(content or "", thoughts, None, choice.get("index") or 0)
+    if calls:
+        chunk.tool_calls = [_call_piece(call) for call in calls if isinstance(call, dict)]
+    chunk.logprobs = logprobs
+    return chunk
 
 
 def _call_piece(call: dict[str, Any]) -> ToolCall:
