@@ -271,17 +271,17 @@ _SENT = frozenset(
 
 
 def _sent_headers(headers: Any) -> dict[str, str]:
-    """Only what a vendor needs, and what the caller's configuration adds.
+    """Only what a vendor needs, and what the call's scope adds: its key, configured headers.
 
     A gate: the SDKs put OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and their like from the
     environment into every request, whichever vendor it goes to. No compression: an answer of
     a few kilobytes is not worth unpacking.
     """
     pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-    sent = {k: v for k, v in pairs if k.lower() in _SENT}
+    sent = {name: v for k, v in pairs if (name := k.lower()) in _SENT}
     scope = current_scope()
     if scope is not None:
-        sent.update(scope.headers)
+        sent.update((k.lower(), v) for k, v in scope.headers.items())
     sent["accept-encoding"] = "identity"
     return sent
 

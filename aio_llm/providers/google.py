@@ -12,29 +12,18 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from aio_llm.config import ProviderConfig
-from aio_llm.providers.base import BaseProvider, Call
+from aio_llm.providers.base import Call
 from aio_llm.providers.google_shape import build_body, read_chunks, read_completion
-from aio_llm.providers.presets import Preset
-from aio_llm.transport import ConnectionPool, lean_client, shared_ssl_context
+from aio_llm.providers.sdk import SdkProvider
+from aio_llm.transport import lean_client, shared_ssl_context
 from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk
 
 API_VERSION = "v1beta"
 """The SDK's default, v1, lacks thinking, JSON schemas and most preview models."""
 
 
-_KEY_HEADER = "x-goog-api-key"
-
-
-class Google(BaseProvider):
+class Google(SdkProvider):
     """`base_url` is the host; the SDK adds the version and the model's path."""
-
-    def __init__(self, config: ProviderConfig, preset: Preset) -> None:
-        super().__init__(config)
-        self.preset = preset
-        self.base_url = config.base_url or preset.base_url
-        self.pool = ConnectionPool()
-        self._sdk: Any = None
 
     def chat(self, request: ChatRequest, call: Call) -> ChatCompletion:
         """One answer, parsed from the raw body."""
@@ -61,34 +50,26 @@ class Google(BaseProvider):
 
     def check_key(self, call: Call) -> None:
         """List one model."""
-        options = {"headers": {_KEY_HEADER: call.target.secret}}
-        self._client().models.list(config={"page_size": 1, "http_options": options})
-
-    def unsupported(self, request: ChatRequest) -> str | None:
-        """Fields Google has no place for."""
-        for name in self.preset.lacks:
-            if request.options.get(name) not in (None, True):
-                return name
-        return None
+        self.sign(call)
+        self.client().models.list(config={"page_size": 1})
 
     def _prepare(self, request: ChatRequest, call: Call) -> tuple[Any, dict[str, Any]]:
-        call.scope.headers = {**self.config.headers, **request.extra_headers}
-        models = self._client().models
+        self.sign(call, request.extra_headers)
+        models = self.client().models
         body = build_body(request, call.target.model)
-        return models, {
-            "model": call.target.model,
-            **_shell().around(body, call.target.secret),
-        }
+        return models, {"model": call.target.model, **_shell().around(body)}
 
-    def _client(self) -> Any:
-        """The SDK's one client; each request is signed with its own key."""
-        if self._sdk is None:
-            from google import genai
+    def key_header(self, secret: str) -> dict[str, str]:
+        """Google's own header."""
+        return {"x-goog-api-key": secret}
 
-            self._sdk = genai.Client(
-                api_key="signed-per-request", vertexai=False, http_options=self._options(genai)
-            )
-        return self._sdk
+    def make_client(self) -> Any:
+        """The SDK's client on our transport."""
+        from google import genai
+
+        return genai.Client(
+            api_key="signed-by-the-transport", vertexai=False, http_options=self._options(genai)
+        )
 
     def _options(self, genai: Any) -> Any:
         """Both HTTP clients are given: for one it lacks the SDK would load the CA store."""
@@ -102,18 +83,6 @@ class Google(BaseProvider):
             httpx_async_client=httpx2.AsyncClient(verify=context),
             async_client_args={"ssl": context, "verify": context},
         )
-
-    def warm_up(self) -> None:
-        """Import the SDK and make a client."""
-        self._client()
-
-    def reset(self) -> None:
-        """Close what is idle; connections in use were closed by the interrupt itself."""
-        self.pool.close()
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self.pool.close()
 
 
 class _Shell:
@@ -141,9 +110,9 @@ class _Shell:
             should_return_http_response=True,
         )
 
-    def around(self, body: dict[str, Any], secret: str) -> dict[str, Any]:
-        """`contents` and `config` that send `body` instead, signed with `secret`."""
-        options = self._options.model_construct(extra_body=body, headers={_KEY_HEADER: secret})
+    def around(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`contents` and `config` that send `body` instead of themselves."""
+        options = self._options.model_construct(extra_body=body)
         config = self._config.model_copy(update={"http_options": options})
         return {"contents": self._nothing, "config": config}
 

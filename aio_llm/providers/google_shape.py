@@ -8,11 +8,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from aio_llm.faults import Fault, FaultError, Kind, Scope
 from aio_llm.providers.base import Target
-from aio_llm.providers.openai_shape import bad_response, build_completion, raise_if_error
+from aio_llm.providers.openai_shape import (
+    bad_response,
+    build_completion,
+    parse_object,
+    raise_if_error,
+)
 from aio_llm.providers.sse import NotEvents, read_events
 from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk, ToolCall, Usage
 
@@ -190,7 +195,7 @@ def _declaration(function: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_completion(content: bytes, target: Target) -> ChatCompletion:
     """The answer in `content`; raises `FaultError` if it is none."""
-    data = _parse(content, "the answer")
+    data = parse_object(content, "the answer")
     raise_if_error(data, content, target)
     candidates = _candidates(data)
     return build_completion(
@@ -205,18 +210,6 @@ def read_completion(content: bytes, target: Target) -> ChatCompletion:
             "key": target.key,
         }
     )
-
-
-def _parse(content: bytes, what: str) -> dict[str, Any]:
-    try:
-        data = from_json(content)
-    except ValueError:
-        data = None
-    if isinstance(data, list) and data:
-        data = data[0]
-    if not isinstance(data, dict):
-        raise bad_response(f"{what} is {'not JSON' if content.strip() else 'empty'}")
-    return data
 
 
 def _candidates(data: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -322,7 +315,7 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
     has_calls = False
     try:
         for payload in read_events(chunks):
-            data = _parse(payload, "an event of the stream")
+            data = parse_object(payload, "an event of the stream")
             raise_if_error(data, payload, target)
             usage = data.get("usageMetadata") or usage
             for candidate in data.get("candidates") or _no_candidates(data):
@@ -344,7 +337,7 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
         ending.done = True
         yield ending
         return
-    raise_if_error(_parse(body, "the stream"), body, target)
+    raise_if_error(parse_object(body, "the stream"), body, target)
     raise bad_response("a stream was asked for, one JSON object came")
 
 

@@ -32,6 +32,9 @@ _FINISH = {
 }
 
 
+_EVENT = "an event of the stream"
+
+
 def encode_body(request: ChatRequest, model: str, more: dict[str, Any]) -> bytes:
     """The request for `model`: its messages are encoded once, whoever is asked."""
     fields = {"model": model, **more, **request.extra_body}
@@ -46,7 +49,7 @@ def bad_response(why: str) -> FaultError:
 
 def read_completion(content: bytes, target: Target) -> ChatCompletion:
     """The answer in `content`; raises `FaultError` if it is none."""
-    data = _parse(content)
+    data = parse_object(content, "the answer")
     raise_if_error(data, content, target)
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -69,17 +72,19 @@ def build_completion(data: dict[str, Any]) -> ChatCompletion:
     raise bad_response(f"the answer has an unexpected {where}")
 
 
-def _parse(content: bytes) -> dict[str, Any]:
+def parse_object(content: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in `content` (or the first of a list); anything else is a bad answer."""
     try:
         data = from_json(content)
     except ValueError:
         data = None
     if isinstance(data, list) and data:
         data = data[0]
-    if not isinstance(data, dict):
-        what = "empty" if not content.strip() else "not JSON"
-        raise bad_response(f"the answer is {what}: {content[:80].decode('utf-8', 'replace')!r}")
-    return data
+    if isinstance(data, dict):
+        return data
+    if not content.strip():
+        raise bad_response(f"{what} is empty")
+    raise bad_response(f"{what} is not JSON: {content[:80].decode('utf-8', 'replace')!r}")
 
 
 def raise_if_error(data: dict[str, Any], content: bytes, target: Target) -> None:
@@ -186,7 +191,7 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
             if payload[:6] == b"[DONE]" or payload.strip() == b"[DONE]":
                 complete = True
                 break
-            data = _parse_event(payload)
+            data = parse_object(payload, _EVENT)
             if "error" in data or "x_groq" in data or data.get("object") == "error":
                 raise_if_error(data, payload, target)
             for choice in data.get("choices") or ():
@@ -204,18 +209,8 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
         ending.done = True
         yield ending
         return
-    raise_if_error(_parse(body), body, target)
+    raise_if_error(parse_object(body, "the stream"), body, target)
     raise bad_response("a stream was asked for, one JSON object came")
-
-
-def _parse_event(payload: bytes) -> dict[str, Any]:
-    try:
-        data = from_json(payload)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise bad_response("an event of the stream is not JSON")
-    return data
 
 
 def _piece(

@@ -13,7 +13,8 @@ PACIFIC = "America/Los_Angeles"
 @dataclass(frozen=True, slots=True)
 class Preset:
     """One vendor. `adapter`: module of this package. `day`: time zone whose midnight resets
-    daily limits. `lacks`: request fields it refuses. `rename`: ours -> its field names.
+    daily limits. `lacks`: request fields it refuses, unless they say what is so anyway.
+    `rename`: ours -> its field names.
     `shared_suffix`: models with it share one quota. `env`: names before `_API_KEY(S)`.
     """
 
@@ -31,6 +32,9 @@ class Preset:
     asks_usage: bool = True
     shared_suffix: str = ""
 
+
+SO_ANYWAY = {"n": 1, "logprobs": False, "parallel_tool_calls": True}
+"""Values a vendor without the field need not be asked for."""
 
 _GROQ_LACKS = frozenset({"n", "logprobs", "top_logprobs", "logit_bias"})
 
