@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aio_llm.cancel import CallAborted, CancelScope
 from aio_llm.clock import Clock
-from aio_llm.faults import Category, Fault, Kind, mask
+from aio_llm.faults import Category, Fault, Kind, mask, without_secret
 from aio_llm.providers.base import BaseProvider, Call, KeyCheck, Target
 
 
@@ -21,7 +21,7 @@ def check_key(adapter: BaseProvider, key: str, clock: Clock, timeout: float) -> 
     except CallAborted:
         reason = f"no answer within {timeout:g} s"
     except Exception as error:  # whatever an SDK raises is read, never passed on
-        fault = adapter.classify(error)
+        fault = without_secret(adapter.classify(error), key)
         reason = f"{fault.kind.value}: {fault.message}"[:300]
     status = "valid" if not reason else "unknown"
     if fault is not None and fault.category is Category.AUTH and fault.kind is not Kind.FORBIDDEN:

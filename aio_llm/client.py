@@ -18,7 +18,7 @@ from aio_llm.core.engine import Engine, Run
 from aio_llm.core.routing import Route, Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail
-from aio_llm.errors import InvalidRequestError
+from aio_llm.errors import InvalidRequestError, bare_errors
 from aio_llm.options import (
     SAMPLING,
     ChatOptions,
@@ -59,6 +59,7 @@ class AIO(Overview):
     its configuration; safe to use after fork.
     """
 
+    @bare_errors
     def __init__(
         self,
         providers: Iterable[ProviderConfig | Mapping[str, Any]] | None = None,
@@ -93,6 +94,7 @@ class AIO(Overview):
         self._prefix = f"aio-{os.urandom(4).hex()}"
 
     @classmethod
+    @bare_errors
     def from_dict(cls, values: Mapping[str, Any], clock: Clock | None = None) -> AIO:
         """An `AIO` from plain data, snake_case or camelCase; raises `ConfigError`."""
         from aio_llm.sources.data import settings_from_data
@@ -100,6 +102,7 @@ class AIO(Overview):
         return cls._of(settings_from_data(values), clock)
 
     @classmethod
+    @bare_errors
     def from_file(cls, path: str | os.PathLike[str], clock: Clock | None = None) -> AIO:
         """An `AIO` from a JSON or TOML file; raises `ConfigError` naming file and field."""
         from aio_llm.sources.files import settings_from_file
@@ -107,6 +110,7 @@ class AIO(Overview):
         return cls._of(settings_from_file(path), clock)
 
     @classmethod
+    @bare_errors
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> AIO:
         """An `AIO` from GROQ_API_KEY(S), OPENROUTER_…, CEREBRAS_…, GOOGLE_… in the environment.
 
@@ -199,6 +203,7 @@ class AIO(Overview):
             scope.cancel()
         return len(scopes)
 
+    @bare_errors
     def validate_api_key(self, provider: str, key: str, *, timeout: float = 30.0) -> KeyCheck:
         """Whether the vendor accepts `key`; spends no tokens. `timeout`: seconds.
 
@@ -215,6 +220,7 @@ class AIO(Overview):
         made: dict[str, Any] = {"provider": provider, "api_keys": [key], "models": ["any"]}
         return make_provider(ProviderConfig(**made))
 
+    @bare_errors
     def validate_config(self, *, timeout: float = 30.0) -> list[KeyCheck]:
         """`validate_api_key` for every configured key, in order; spends no tokens."""
         return [

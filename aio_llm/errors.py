@@ -22,9 +22,10 @@ All are picklable and hold no key and nothing of a vendor's SDK.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from aio_llm.faults import Category, ErrorInfo, Kind, Scope, redact
 
@@ -76,6 +77,28 @@ class AIOError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.__dict__.copy())
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def bare_errors(door: Callable[P, R]) -> Callable[P, R]:
+    """Let our errors leave `door` without the frames inside it.
+
+    loguru's `diagnose=True`, its default, prints the values on the lines of a traceback; on
+    the lines that read a configuration these are keys.
+    """
+
+    @wraps(door)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return door(*args, **kwargs)
+        except AIOError as error:
+            problem = error.with_traceback(None)
+        raise problem
+
+    return guarded
 
 
 def _rebuild(cls: type[AIOError], message: str, state: dict[str, Any]) -> AIOError:

@@ -9,9 +9,13 @@ vendor's exception once an adapter has looked at it.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from urllib.parse import quote
+
+from pydantic_core import to_json
 
 
 class Category(StrEnum):
@@ -180,7 +184,23 @@ def mask(key: str) -> str:
 
 def redact(text: str, secrets: Iterable[str] = (), limit: int = 2000) -> str:
     """`text` without `secrets` or anything that looks like a key, at most `limit` characters."""
+    text = text[: limit * 2]
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, mask(secret))
-    return re.sub(_KEY_LIKE, "[redacted]", text[: limit * 2])[:limit]
+        for form in _forms(secret):
+            text = text.replace(form, mask(secret))
+    return re.sub(_KEY_LIKE, "[redacted]", text)[:limit]
+
+
+def _forms(secret: str) -> list[str]:
+    """A secret as it may be quoted: as it is, in JSON, JSON within JSON, a URL, base64."""
+    whole = secret.encode()[: len(secret.encode()) // 3 * 3]
+    once = to_json(secret)[1:-1].decode()
+    forms = {secret, once, to_json(once)[1:-1].decode(), quote(secret), quote(secret, safe="")}
+    forms.add(b64encode(whole).decode())
+    return sorted(forms - {""}, key=len, reverse=True)
+
+
+def without_secret(fault: Fault, secret: str) -> Fault:
+    """`fault` with every form of `secret` masked in what the vendor said."""
+    code = fault.code and redact(fault.code, (secret,))
+    return replace(fault, message=redact(fault.message, (secret,)), code=code)

@@ -80,7 +80,12 @@ def takes(options: Any) -> Callable[[_F], _F]:
 
     def sign(function: _F) -> _F:
         named = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=getattr(kind, "__forward_arg__", kind),
+            )
             for name, kind in options.__annotations__.items()
         ]
         plain = inspect.signature(function)

@@ -13,7 +13,7 @@ from aio_llm.core.pool import Rank
 from aio_llm.core.routing import Lane, Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail
-from aio_llm.errors import ConfigError
+from aio_llm.errors import ConfigError, bare_errors
 
 
 class Overview:
@@ -48,11 +48,13 @@ class Overview:
         self._scheduler.wake()
         return count
 
+    @bare_errors
     def enable_key(self, provider: str, key: str) -> None:
         """Put a key (its text, masked form or number) in use again, its errors forgotten."""
         self._scheduler.keys.switch(self._key(provider, key), on=True)
         self._scheduler.wake()
 
+    @bare_errors
     def disable_key(self, provider: str, key: str, reason: str = "disabled by hand") -> None:
         """Put a key (its text, masked form or number) out of use until `enable_key`."""
         self._scheduler.keys.switch(self._key(provider, key), on=False, reason=reason)

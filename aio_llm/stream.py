@@ -15,7 +15,7 @@ from aio_llm.cancel import CallAborted
 from aio_llm.core.engine import Engine, Run, Won, aborted_fault
 from aio_llm.core.keys import Lease
 from aio_llm.errors import AIOError, RequestCancelledError, StreamInterruptedError
-from aio_llm.faults import ErrorInfo, Fault, Kind, Scope
+from aio_llm.faults import ErrorInfo, Fault, Kind, Scope, without_secret
 from aio_llm.options import OnInterrupt
 from aio_llm.providers.base import BaseProvider, Call
 from aio_llm.types import (
@@ -125,7 +125,8 @@ class ChatStream:
         except CallAborted as aborted:
             return aborted_fault(aborted)
         except Exception as error:  # as in the engine: anything may come out of an SDK
-            return self._opened.adapter.classify(error)
+            fault = self._opened.adapter.classify(error)
+            return without_secret(fault, self._lease.key.secret) if self._lease else fault
         except BaseException:
             self._opened.adapter.reset()
             self._abandon()

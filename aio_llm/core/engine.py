@@ -24,7 +24,7 @@ from aio_llm.core.routing import Route
 from aio_llm.core.scheduler import Scheduler, Verdict, Wait
 from aio_llm.core.trail import Trail
 from aio_llm.errors import AIOError, RequestCancelledError, RequestTimeoutError
-from aio_llm.faults import Fault, FaultError, Kind, Scope
+from aio_llm.faults import Fault, FaultError, Kind, Scope, without_secret
 from aio_llm.providers.base import BaseProvider, Call, Target
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Engine:
         except CallAborted as aborted:
             return aborted_fault(aborted)
         except Exception as error:  # the one place where anything may come out of an SDK
-            return adapter.classify(error)
+            return without_secret(adapter.classify(error), key.secret)
         except BaseException:
             # Ctrl-C inside an SDK call: its connections may be in any state.
             adapter.reset()
