@@ -97,7 +97,7 @@ ROWS: tuple[Row, ...] = (
         r"perday|per day|\(rpd\)|\(tpd\)|limit_source\W+\w*daily|_day_limit|daily limit")),
     Row(Kind.MINUTE_LIMIT, Scope.GROUP, words=(r"free-models-per-min")),
     Row(Kind.UPSTREAM_LIMIT, Scope.MODEL, status=(429,), words=(
-        r"upstream|capacity_exhausted|queue_exceeded|provider_name\W+\w")),
+        r"upstream|capacity_exhausted|queue_exceeded|provider_name\W+\w|\"provider\": ?\"\w")),
     Row(Kind.MINUTE_LIMIT, Scope.GROUP_MODEL, rotate=True, status=(429,)),
     Row(Kind.MINUTE_LIMIT, Scope.GROUP_MODEL, rotate=True, status=(200, 400, 403, 503),
         words=(r"rate_limit_exceeded|rate limit exceeded|resource_exhausted")),

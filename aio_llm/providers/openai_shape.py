@@ -42,9 +42,9 @@ def encode_body(request: ChatRequest, model: str, more: dict[str, Any]) -> bytes
     return b'%b,"messages":%b}' % (to_json(fields)[:-1], request.messages_json)
 
 
-def bad_response(why: str) -> FaultError:
+def bad_response(why: str, scope: Scope = Scope.MODEL) -> FaultError:
     """A 200 that is not an answer."""
-    return FaultError(Fault(Kind.BAD_RESPONSE, Scope.MODEL, why, 200))
+    return FaultError(Fault(Kind.BAD_RESPONSE, scope, why, 200))
 
 
 def read_completion(content: bytes, target: Target) -> ChatCompletion:
@@ -83,7 +83,7 @@ def parse_object(content: bytes, what: str) -> dict[str, Any]:
     if isinstance(data, dict):
         return data
     if not content.strip():
-        raise bad_response(f"{what} is empty")
+        raise bad_response(f"{what} is empty", Scope.PROVIDER)
     raise bad_response(f"{what} is not JSON: {content[:80].decode('utf-8', 'replace')!r}")
 
 

@@ -48,9 +48,7 @@ def test_the_reason_of_the_end_is_openais_word_and_the_vendors_is_kept(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_thoughts_are_kept_apart_from_the_answer(
-    vendor: str, stream: bool, sim: Simulator
-) -> None:
+def test_thoughts_are_kept_apart_from_the_answer(vendor: str, stream: bool, sim: Simulator) -> None:
     answer = ask(sim, vendor, "[think] hello", stream=stream)
 
     assert answer.reasoning == "Thinking about: [think] hello"

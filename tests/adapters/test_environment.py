@@ -49,9 +49,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_poisoned_environment_changes_nothing(
-    vendor: str, stream: bool, sim: Simulator
-) -> None:
+def test_a_poisoned_environment_changes_nothing(vendor: str, stream: bool, sim: Simulator) -> None:
     answer = ask(sim, vendor, "hello", stream=stream)
 
     request = arrived(sim)

@@ -32,7 +32,9 @@ def forward(asked: Asked) -> list[bytes]:
     url = urlsplit(asked.target)
     vendor = http.client.HTTPConnection(url.hostname or "", url.port)
     headers = {name: value for name, value in asked.headers.items() if name not in HOP}
-    vendor.request(asked.method, url.path + (f"?{url.query}" * bool(url.query)), asked.body, headers)
+    vendor.request(
+        asked.method, url.path + (f"?{url.query}" * bool(url.query)), asked.body, headers
+    )
     answer = vendor.getresponse()
     content, kind = answer.read(), answer.headers["content-type"]
     vendor.close()

@@ -8,8 +8,8 @@ import pytest
 
 from aio_llm import ModelNotFoundError, UnsupportedFeatureError
 from aio_llm.simulator import Simulator
-from tests.conftest import MakeAIO
 from tests.adapters.support import OPENAI_LIKE, USER, VENDORS, WEATHER, arrived, ask, body
+from tests.conftest import MakeAIO
 
 HISTORY: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
@@ -27,7 +27,10 @@ HISTORY: list[dict[str, Any]] = [
     },
     {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees, rain"},
     {"role": "assistant", "content": "It rains."},
-    {"role": "user", "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "now?"}]},
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "now?"}],
+    },
 ]
 CONTENTS = [
     {"role": "user", "parts": [{"text": "What is the weather in Oslo?"}]},
@@ -73,7 +76,9 @@ def test_google_gets_neighbouring_turns_of_one_speaker_as_one(sim: Simulator) ->
 
     ask(sim, "google-ai", turns)
 
-    assert body(sim)["contents"] == [{"role": "user", "parts": [{"text": "hello"}, {"text": "again"}]}]
+    assert body(sim)["contents"] == [
+        {"role": "user", "parts": [{"text": "hello"}, {"text": "again"}]}
+    ]
     assert body(sim)["systemInstruction"] == {"parts": [{"text": "x"}]}
 
 
@@ -177,9 +182,7 @@ LEVELS = {"none": ("MINIMAL", False), "low": ("LOW", True), "high": ("HIGH", Tru
 
 
 @pytest.mark.parametrize("effort", LEVELS)
-def test_google_thinks_in_levels_from_its_third_generation_on(
-    effort: str, sim: Simulator
-) -> None:
+def test_google_thinks_in_levels_from_its_third_generation_on(effort: str, sim: Simulator) -> None:
     level, thoughts = LEVELS[effort]
 
     with pytest.raises(ModelNotFoundError):  # the simulator has no such model
@@ -305,7 +308,9 @@ def test_headers_of_the_provider_and_of_the_call_arrive(
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_headers_of_one_call_are_gone_with_the_next(vendor: str, sim: Simulator, make_aio: MakeAIO) -> None:
+def test_headers_of_one_call_are_gone_with_the_next(
+    vendor: str, sim: Simulator, make_aio: MakeAIO
+) -> None:
     aio = make_aio(vendor)
 
     aio.chat_completion("one", extra_headers={"X-Call": "1"})

@@ -164,9 +164,7 @@ def refused(aio: AIO, sim: Simulator, words: str, stream: bool, *args: Any, **mo
 
 @pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
 @pytest.mark.parametrize("case", MESSAGES)
-def test_wrong_messages_are_refused(
-    case: str, stream: bool, aio: AIO, sim: Simulator
-) -> None:
+def test_wrong_messages_are_refused(case: str, stream: bool, aio: AIO, sim: Simulator) -> None:
     messages, words = MESSAGES[case]
 
     refused(aio, sim, words, stream, messages)
@@ -174,25 +172,19 @@ def test_wrong_messages_are_refused(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
 @pytest.mark.parametrize("case", OPTIONS)
-def test_wrong_options_are_refused(
-    case: str, stream: bool, aio: AIO, sim: Simulator
-) -> None:
+def test_wrong_options_are_refused(case: str, stream: bool, aio: AIO, sim: Simulator) -> None:
     options, words = OPTIONS[case]
 
     refused(aio, sim, words, stream, "hello", **options)
 
 
 @pytest.mark.parametrize("idle", [0, -1, NAN, INF, "soon", True])
-def test_a_wrong_time_between_chunks_is_refused(
-    idle: Any, aio: AIO, sim: Simulator
-) -> None:
+def test_a_wrong_time_between_chunks_is_refused(idle: Any, aio: AIO, sim: Simulator) -> None:
     refused(aio, sim, "idle_timeout: must be more than 0", True, "hello", idle_timeout=idle)
 
 
 @pytest.mark.parametrize("case", ["temperature of the sun", "an unknown effort"])
-def test_without_validation_options_are_left_to_the_vendor(
-    case: str, sim: Simulator
-) -> None:
+def test_without_validation_options_are_left_to_the_vendor(case: str, sim: Simulator) -> None:
     options, _ = OPTIONS[case]
     with AIO(**sim.config("groq"), enable_validation=False) as aio:
         aio.chat_completion("hello", **options)

@@ -34,9 +34,7 @@ from tests.conftest import MakeAIO
 
 VENDORS = ("groq", "cerebras", "google-ai", "openrouter")
 PUBLIC = [getattr(aio_llm, name) for name in aio_llm.__all__]
-ERRORS = [
-    thing for thing in PUBLIC if isinstance(thing, type) and issubclass(thing, BaseException)
-]
+ERRORS = [thing for thing in PUBLIC if isinstance(thing, type) and issubclass(thing, BaseException)]
 
 PARENTS: dict[type[AIOError], type[Exception]] = {
     ConfigError: ValueError,
@@ -152,7 +150,9 @@ def test_if_attempts_failed_in_different_ways_all_are_told(
 
     told = str(caught.value)
     assert [a.provider for a in caught.value.attempts] == ["groq", "cerebras", "google-ai"]
-    assert all(words in told for words in ("groq/", "bad_key 401", "server 500", "minute_limit 429"))
+    assert all(
+        words in told for words in ("groq/", "bad_key 401", "server 500", "minute_limit 429")
+    )
     assert facts(pickle.loads(pickle.dumps(caught.value))) == facts(caught.value)
 
 

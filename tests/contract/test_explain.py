@@ -26,7 +26,11 @@ def chance_configuration(sim: Simulator, chance: random.Random) -> list[dict[str
             vendor,
             priority=chance.choice((0, 10)),
             api_keys=[
-                {"key": key, "priority": chance.choice((0, 1)), "requests_today": chance.choice(USE)}
+                {
+                    "key": key,
+                    "priority": chance.choice((0, 1)),
+                    "requests_today": chance.choice(USE),
+                }
                 for key in sim.keys(vendor)
             ],
             models=[
@@ -151,9 +155,7 @@ def test_a_model_that_is_gone_is_out_on_every_key(sim: Simulator, make_aio: Make
     assert all("model_not_found" in row["reason"] for row in skipped)
 
 
-def test_the_messages_change_nothing_and_nothing_is_sent(
-    sim: Simulator, make_aio: MakeAIO
-) -> None:
+def test_the_messages_change_nothing_and_nothing_is_sent(sim: Simulator, make_aio: MakeAIO) -> None:
     aio = make_aio("groq", "google-ai")
 
     assert aio.explain("hello") == aio.explain([{"role": "user", "content": "x"}]) == aio.explain()

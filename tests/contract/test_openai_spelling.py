@@ -95,9 +95,7 @@ def test_a_misspelt_keyword_is_a_type_error_and_sends_nothing(
     assert sim.requests == []
 
 
-def test_max_tokens_wins_over_its_other_name(
-    sim: Simulator, make_aio: MakeAIO
-) -> None:
+def test_max_tokens_wins_over_its_other_name(sim: Simulator, make_aio: MakeAIO) -> None:
     aio = make_aio("groq")
 
     aio.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=5, max_completion_tokens=9)

@@ -129,7 +129,11 @@ def test_an_answer_says_who_gave_it(sim: Simulator, make_aio: MakeAIO) -> None:
     answer = aio.chat_completion("hello", request_id="mine")
 
     key = sim.keys("cerebras")[0]
-    assert (answer.provider, answer.model, answer.request_id) == ("cerebras", "gpt-oss-120b", "mine")
+    assert (answer.provider, answer.model, answer.request_id) == (
+        "cerebras",
+        "gpt-oss-120b",
+        "mine",
+    )
     assert answer.key == f"{key[:4]}…{key[-4:]}"
     assert [(a.provider, a.outcome, a.status) for a in answer.attempts] == [
         ("groq", "server", 503), ("cerebras", "ok", None),

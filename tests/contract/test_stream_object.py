@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from aio_llm import CancelToken, ChatCompletion, ChatStream, InvalidRequestError, RequestCancelledError
+from aio_llm import (
+    CancelToken,
+    ChatCompletion,
+    ChatStream,
+    InvalidRequestError,
+    RequestCancelledError,
+)
 from aio_llm.simulator import Simulator
 from tests.conftest import MakeAIO
 
@@ -171,9 +177,7 @@ def test_two_streams_of_one_aio_do_not_mix(sim: Simulator, make_aio: MakeAIO) ->
 
 
 @pytest.mark.parametrize("wrong", ["ignore", "", None])
-def test_an_unknown_way_to_go_on_is_refused(
-    wrong: Any, sim: Simulator, make_aio: MakeAIO
-) -> None:
+def test_an_unknown_way_to_go_on_is_refused(wrong: Any, sim: Simulator, make_aio: MakeAIO) -> None:
     aio = make_aio("groq")
 
     with pytest.raises(InvalidRequestError, match="on_interrupt"):

@@ -125,7 +125,9 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel], set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("ours", "openais", "missing"), PAIRS, ids=lambda x: getattr(x, "__name__", ""))
+@pytest.mark.parametrize(
+    ("ours", "openais", "missing"), PAIRS, ids=lambda x: getattr(x, "__name__", "")
+)
 def test_our_models_have_openais_field_names(
     ours: type[BaseModel], openais: type[BaseModel], missing: set[str]
 ) -> None:

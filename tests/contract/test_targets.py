@@ -170,7 +170,9 @@ def test_equal_keys_take_turns(sim: Simulator, make_aio: MakeAIO) -> None:
 
 
 def test_the_key_used_least_today_comes_first(sim: Simulator) -> None:
-    used = [{"key": key, "requests_today": n} for key, n in zip(sim.keys("groq"), (5, 3), strict=True)]
+    used = [
+        {"key": key, "requests_today": n} for key, n in zip(sim.keys("groq"), (5, 3), strict=True)
+    ]
     with AIO([entry(sim, "groq", api_keys=used)], auto_mode=True) as aio:
         for _ in range(4):
             aio.chat_completion("hello")

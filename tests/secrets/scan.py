@@ -14,7 +14,16 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
-LEAVES = (ModuleType, FunctionType, MethodType, FrameType, TracebackType, type, io.IOBase, SecretStr)
+LEAVES = (
+    ModuleType,
+    FunctionType,
+    MethodType,
+    FrameType,
+    TracebackType,
+    type,
+    io.IOBase,
+    SecretStr,
+)
 """Not looked into; a `SecretStr` holds the key by design and shows it to nobody."""
 
 

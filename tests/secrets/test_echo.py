@@ -27,7 +27,9 @@ Echo = Callable[[str], list[bytes]]
 
 def error(words: str, **more: Any) -> bytes:
     """An error as OpenAI's relatives write it."""
-    return json.dumps({"error": {"message": words, "type": "invalid_request_error", **more}}).encode()
+    return json.dumps(
+        {"error": {"message": words, "type": "invalid_request_error", **more}}
+    ).encode()
 
 
 def completion(**choice: Any) -> bytes:
@@ -86,7 +88,12 @@ class Application(threading.Thread):
 
     def __init__(self, server: Server, key: str, stream: bool, vendor: str = "custom") -> None:
         super().__init__()
-        self.entry = {"provider": vendor, "base_url": server.url, "api_keys": [key], "models": ["m"]}
+        self.entry = {
+            "provider": vendor,
+            "base_url": server.url,
+            "api_keys": [key],
+            "models": ["m"],
+        }
         self.stream = stream
         self.outcome: Any = None
         self.said: list[Any] = []

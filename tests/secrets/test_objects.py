@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from aio_llm import AIO, ApiKey, CancelToken, ProviderConfig
-from aio_llm.providers.base import Call, Target
 from aio_llm.cancel import CancelScope
+from aio_llm.providers.base import Call, Target
 from tests.secrets.scan import rendered, shown, walk
 
 KEY = "gsk_c4naryC4NARYc4naryC4NARYc4naryC4NARYc4nary"

@@ -59,42 +59,75 @@ def test_a_probe_without_a_verdict_lets_the_next_one_through() -> None:
     availability = resting(10.0)
     availability.admit([HERE], 10.0)
 
-    availability.release(HERE, 10.5)
+    availability.release(HERE, availability.next_turn())
 
     assert not availability.blocking([HERE], 10.5)
 
 
-def test_a_probe_without_a_verdict_does_not_end_a_long_rest() -> None:
+def test_a_call_without_a_verdict_does_not_end_a_rest() -> None:
     availability = resting(1000.0)
 
-    availability.release(HERE, 1.0)
+    availability.release(HERE, availability.next_turn())
 
     assert availability.blocking([HERE], 999.0)
 
 
-def test_a_success_frees_the_place() -> None:
-    availability = resting(10.0)
-    turn = availability.next_turn()
+def width(availability: Availability, now: float) -> int:
+    """How many calls are let through at once."""
+    calls = 0
+    while not availability.blocking([HERE], now) and calls < 100:
+        availability.admit([HERE], now)
+        calls += 1
+    return calls
 
-    assert availability.clear(HERE, turn)
-    assert not availability.clear(HERE, turn)
+
+def answered(times: int) -> Availability:
+    """A place that was limited, woke at second 10, and has answered so many probes."""
+    availability = resting(10.0)
+    for _ in range(times):
+        availability.admit([HERE], 10.0)
+        availability.succeed(HERE, availability.next_turn())
+    return availability
+
+
+@pytest.mark.parametrize(("answers", "wide"), [(0, 1), (1, 1), (2, 2), (3, 4), (4, 8), (5, 100)])
+def test_a_place_that_was_limited_opens_bit_by_bit(answers: int, wide: int) -> None:
+    assert width(answered(answers), 10.0) == wide
+
+
+def test_one_answer_is_enough_after_a_failure_of_our_own_guess() -> None:
+    availability = resting(10.0, soft=True)
+    availability.admit([HERE], 10.0)
+
+    assert availability.succeed(HERE, availability.next_turn())
     assert availability.records == {}
 
 
+def test_a_refused_probe_begins_anew() -> None:
+    availability = answered(3)
+
+    availability.rest(HERE, Kind.MINUTE_LIMIT, 20.0, soft=False)
+
+    assert availability.blocking([HERE], 19.0)
+    assert width(availability, 20.0) == 1
+
+
 @pytest.mark.parametrize("until", [10.0, math.inf])
-def test_a_success_of_a_call_that_began_before_the_fault_is_old_news(until: float) -> None:
+def test_what_an_earlier_call_has_to_say_is_old_news(until: float) -> None:
     availability = Availability()
     turn = availability.next_turn()
     availability.rest(HERE, Kind.SERVER, until, soft=True)
 
-    assert not availability.clear(HERE, turn)
+    assert not availability.succeed(HERE, turn)
+    availability.release(HERE, turn)
     assert availability.blocking([HERE], 6.0)
 
 
-def test_what_is_out_for_good_is_not_freed_by_a_success() -> None:
-    availability = resting(math.inf)
+def test_an_answer_from_a_place_without_a_record_changes_nothing() -> None:
+    availability = resting(10.0)
 
-    assert not availability.clear(HERE, availability.next_turn())
+    assert not availability.succeed(THERE, availability.next_turn())
+    assert set(availability.records) == {HERE}
 
 
 def test_the_breaker_opens_after_five_failures_in_a_row() -> None:

@@ -22,9 +22,7 @@ def test_a_delay_is_anything_up_to_its_ceiling(backoff: Backoff, n: int, chance:
 
 
 @given(BACKOFFS, TIMES, CHANCE)
-def test_a_rest_is_the_last_quarter_of_the_ceiling(
-    backoff: Backoff, n: int, chance: float
-) -> None:
+def test_a_rest_is_the_last_quarter_of_the_ceiling(backoff: Backoff, n: int, chance: float) -> None:
     rest = backoff.rest(n, lambda: chance)
 
     assert 0.75 * backoff.ceiling(n) <= rest <= backoff.ceiling(n)

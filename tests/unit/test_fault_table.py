@@ -210,11 +210,13 @@ def test_a_key_in_the_words_of_a_vendor_is_taken_out() -> None:
 
 JSONISH = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(("error", "message", "code", "metadata", "raw", "details", "status")),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("error", "message", "code", "metadata", "raw", "details", "status")),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
 )

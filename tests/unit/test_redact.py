@@ -73,6 +73,8 @@ def test_a_long_text_is_cut() -> None:
 
 
 def test_plain_words_are_left_alone() -> None:
-    words = "Rate limit reached for model `llama-3.3-70b-versatile`: try again in 7m12.5s (task-key)"
+    words = (
+        "Rate limit reached for model `llama-3.3-70b-versatile`: try again in 7m12.5s (task-key)"
+    )
 
     assert redact(words) == words

@@ -108,9 +108,7 @@ def test_with_fallback_the_named_model_comes_first_and_nobody_twice(
 
 
 @given(configurations(), st.data())
-def test_a_list_of_models_is_the_callers_own_order(
-    settings: Settings, data: st.DataObject
-) -> None:
+def test_a_list_of_models_is_the_callers_own_order(settings: Settings, data: st.DataObject) -> None:
     lanes = data.draw(st.lists(st.sampled_from(active(settings)), min_size=1, max_size=6))
 
     route = routed(settings, model=[f"{provider}/{model}" for provider, model in lanes])

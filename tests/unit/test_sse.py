@@ -14,7 +14,9 @@ from tests.unit.pieces import CUTS, cut
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 COMMENT = st.sampled_from((": keep-alive", ": OPENROUTER PROCESSING", ":"))
 EVENT = st.tuples(st.just("data"), TEXT.map(lambda text: json.dumps({"text": text})))
-NOISE = st.tuples(st.just("noise"), COMMENT | st.sampled_from(("event: error", "id: 7", "retry: 1")))
+NOISE = st.tuples(
+    st.just("noise"), COMMENT | st.sampled_from(("event: error", "id: 7", "retry: 1"))
+)
 STREAM = st.lists(EVENT | NOISE, max_size=8)
 Parts = list[tuple[str, str]]
 
