@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
 import pytest
@@ -87,3 +87,23 @@ def log() -> Iterator[list[str]]:
     yield lines
     logger.remove(number)
     logger.disable("aio_llm")
+
+
+CANARIES = frozenset(
+    key
+    for vendor in ("openrouter", "groq", "cerebras", "google-ai")
+    for key in Simulator(keys=8).keys(vendor)
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """No test may leave a key in what it printed or logged, whatever else it was about."""
+    report = yield
+    printed = "".join(text for _, text in report.sections)
+    if report.passed and any(key in printed for key in CANARIES):
+        report.outcome = "failed"
+        report.longrepr = "a key of the simulator stands in the output of this test"
+    return report

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aio_llm import AIO, ApiKey, ConfigError, ModelConfig, ProviderConfig
+from aio_llm import AIO, AIOError, ApiKey, ConfigError, ModelConfig, ProviderConfig
 
 CANARY = "gsk_c4naryC4NARYc4naryC4NARYc4naryC4NARY"
 NAN, INF = float("nan"), float("inf")
@@ -92,7 +93,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], str]] = {
     "a header with NUL": (provider(headers={"X-A": "\x00"}), "headers"),
     "a header that is not ASCII": (provider(headers={"X-A": "ü"}), "headers"),
     "custom without an address": (provider(provider="custom"), "base_url is missing"),
-    "a misspelt field": (provider(prioritty=1), "prioritty: unknown field; did you mean 'priority'"),
+    "a misspelt field": (provider(prioritty=1), "prioritty: unknown.*mean 'priority'"),
     "one key": (provider(api_key=CANARY), "api_key: unknown field; did you mean 'api_keys'"),
     "a misspelt field of a key": (key(dayly_limit=1), "did you mean 'daily_limit'"),
     "a misspelt camel": (key(dailyLimt=1), "did you mean 'daily_limit'"),
@@ -216,14 +217,14 @@ def test_a_part_without_its_name_is_refused(make: Any) -> None:
         make()
 
 
-SWAPPED = {
+SWAPPED: dict[str, Callable[[], object]] = {
     "as the provider": lambda: AIO([provider(provider=CANARY)]),
     "as a provider to check": lambda: AIO([provider()]).validate_api_key(CANARY, "groq"),
     "as a provider to ask": lambda: AIO([provider()]).chat_completion("x", provider=CANARY),
     "as a model to ask": lambda: AIO([provider()]).chat_completion("x", model=CANARY),
     "as a key to switch": lambda: AIO([provider()]).disable_key(CANARY, "groq"),
     "as a field": lambda: AIO([provider(**{CANARY: 1})]),
-    "as a setting": lambda: AIO([provider()], **{CANARY: 1}),
+    "as a setting": lambda: AIO(**{"providers": [provider()], CANARY: 1}),
     "as an address": lambda: AIO([provider(base_url=CANARY)]),
     "as a name twice": lambda: AIO([provider(name=CANARY), provider(name=CANARY)]),
     "as a model twice": lambda: AIO([provider(models=[CANARY, CANARY])]),
@@ -232,7 +233,7 @@ SWAPPED = {
 
 @pytest.mark.parametrize("case", SWAPPED)
 def test_a_key_in_the_wrong_place_is_not_repeated(case: str) -> None:
-    with pytest.raises((ConfigError, ValueError, LookupError, Exception)) as caught:
+    with pytest.raises(AIOError) as caught:
         SWAPPED[case]()
 
     assert CANARY not in str(caught.value)

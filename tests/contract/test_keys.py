@@ -257,10 +257,11 @@ def test_counts_are_exact_under_64_threads() -> None:
 
     sent = 64 * 40 * 3 // 4
     assert sum(taken) == 64 * 40
-    assert [key.in_flight for key in keys.keys()] == [0, 0]
-    assert sum(key.requests for key in keys.keys()) == sent
-    assert sum(key.total for key in keys.keys()) == sent
-    assert sum(key.errors for key in keys.keys()) == 64 * 10
+    states = list(keys.keys())
+    assert [key.in_flight for key in states] == [0, 0]
+    assert sum(key.requests for key in states) == sent
+    assert sum(key.total for key in states) == sent
+    assert sum(key.errors for key in states) == 64 * 10
 
 
 def test_a_daily_limit_is_exact_under_64_threads(sim: Simulator) -> None:

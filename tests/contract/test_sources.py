@@ -211,12 +211,13 @@ def test_a_camel_case_file_is_known_by_any_of_its_names() -> None:
 
 
 def test_objects_dicts_and_strings_mean_the_same() -> None:
+    big, small = "llama-3.3-70b-versatile", "llama-3.1-8b-instant"
     made = ProviderConfig(
         provider="groq",
         priority=100,
-        models=[ModelConfig("llama-3.3-70b-versatile"), ModelConfig("llama-3.1-8b-instant", priority=5)],
+        models=[ModelConfig(big), ModelConfig(small, priority=5)],
         api_keys=[ApiKey("gsk_1"), ApiKey("gsk_2", priority=50, daily_limit=1000)],
-    )  # fmt: skip
+    )
 
     aio = AIO([made], auto_mode=True, timeout=30, max_retries=1)
 
@@ -252,7 +253,7 @@ def test_one_vendor_can_be_configured_twice_under_two_names(sim: Simulator) -> N
 
 
 def test_a_configuration_is_not_changed_by_using_it(sim: Simulator) -> None:
-    given = {"providers": [sim.provider("groq")], "auto_mode": True}
+    given: dict[str, Any] = {"providers": [sim.provider("groq")], "auto_mode": True}
     before = json.dumps(given)
     with AIO(**given) as aio:
         aio.chat_completion("hello")

@@ -139,8 +139,8 @@ def test_the_order_of_the_configuration_decides_between_equals(sim: Simulator) -
 
 @pytest.mark.parametrize("part", ["api_keys", "models", "providers"])
 def test_what_is_inactive_is_never_asked(part: str, sim: Simulator) -> None:
-    off = {"is_active": False}
-    ranked = [{"model_id": BIG, "priority": 1}, {"model_id": SMALL}]
+    off: dict[str, Any] = {"is_active": False}
+    ranked: list[dict[str, Any]] = [{"model_id": BIG, "priority": 1}, {"model_id": SMALL}]
     groq = entry(sim, "groq", api_keys=sim.keys("groq"), models=ranked, priority=1)
     if part == "api_keys":
         groq["api_keys"] = [{"key": sim.keys("groq")[0]} | off, sim.keys("groq")[1]]

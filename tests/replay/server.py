@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_GET = do_POST = do_CONNECT = answer
+    do_GET = do_POST = do_CONNECT = answer  # noqa: N815 - the names are http.server's
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""

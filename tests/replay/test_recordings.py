@@ -60,7 +60,9 @@ def tool_calls(answer: ChatCompletion) -> list[tuple[str, Any]]:
 
 def counts(usage: Usage | None) -> tuple[int, int, int] | None:
     """Prompt, completion and total tokens."""
-    return usage and (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    if usage is None:
+        return None
+    return (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
 
 
 def counts_of(usage: dict[str, Any] | None) -> tuple[int, int, int] | None:

@@ -14,14 +14,12 @@ from aio_llm import AIO, AIOError, ChatCompletion
 from tests.replay.server import Asked, Server
 
 FOLDER = Path(__file__).parents[3] / "shared" / "research" / "wire"
-VENDORS = {"openrouter": "openrouter", "groq": "groq", "cerebras": "cerebras", "google": "google-ai",
-           "any": "custom"}  # fmt: skip
+VENDORS = {"openrouter": "openrouter", "groq": "groq", "cerebras": "cerebras",
+           "google": "google-ai", "any": "custom"}  # fmt: skip
 FRAMING = {"content-length", "content-encoding", "transfer-encoding", "connection"}
 Record = dict[str, Any]
 
-needs_recordings = pytest.mark.skipif(
-    not FOLDER.exists(), reason="no recordings beside the project"
-)
+needs_recordings = pytest.mark.skipif(not FOLDER.exists(), reason="no recordings at hand")
 
 
 def records(name: str) -> list[Record]:

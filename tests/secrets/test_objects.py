@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from aio_llm import AIO, ApiKey, CancelToken, ProviderConfig
+from aio_llm import AIO, ApiKey, CancelToken, ModelConfig, ProviderConfig
 from aio_llm.cancel import CancelScope
 from aio_llm.providers.base import Call, Target
 from tests.secrets.scan import rendered, shown, walk
@@ -25,7 +25,9 @@ def aio() -> AIO:
 
 HOLDERS: dict[str, Callable[[], Any]] = {
     "a key": lambda: ApiKey(KEY),
-    "a provider": lambda: ProviderConfig(provider="groq", api_keys=[KEY], models=["m"]),
+    "a provider": lambda: ProviderConfig(
+        provider="groq", api_keys=[ApiKey(KEY)], models=[ModelConfig("m")]
+    ),
     "the settings": lambda: aio().settings,
     "an AIO": aio,
     "a copy of a key": lambda: copy.deepcopy(ApiKey(KEY)),
@@ -47,8 +49,13 @@ MODELS = ("a key", "a provider", "the settings")
 def test_a_configuration_is_dumped_without_its_keys(name: str) -> None:
     config: BaseModel = HOLDERS[name]()
 
-    dumps = [config.model_dump_json(), json.dumps(config.model_dump(mode="json")),
-             str(config.model_dump()), str(list(config)), json.dumps(type(config).model_json_schema())]  # fmt: skip
+    dumps = [
+        config.model_dump_json(),
+        json.dumps(config.model_dump(mode="json")),
+        str(config.model_dump()),
+        str(list(config)),
+        json.dumps(type(config).model_json_schema()),
+    ]
 
     assert shown("\n".join(dumps), [KEY]) == []
 

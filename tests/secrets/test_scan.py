@@ -40,13 +40,9 @@ class Model(BaseModel):
 
 def caused() -> Exception:
     """An error whose cause has the key."""
-    try:
-        try:
-            raise ValueError(KEY)
-        except ValueError as error:
-            raise RuntimeError("no") from error
-    except RuntimeError as error:
-        return error
+    error = RuntimeError("no")
+    error.__cause__ = ValueError(KEY)
+    return error
 
 
 HIDDEN: dict[str, Any] = {

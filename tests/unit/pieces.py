@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """`data` in pieces cut at `places` (taken modulo its length), none of them empty."""
     ends = sorted({place % len(data) for place in places if data} | {0, len(data)})
-    return [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(ends)]
 
 
 CUTS = st.lists(st.integers(0, 1_000_000), max_size=30)

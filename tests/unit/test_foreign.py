@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from typing import Any
 
 import httpx
 import httpx2
@@ -155,7 +156,7 @@ def test_an_answer_that_cannot_be_parsed_is_read_by_its_status(body: str) -> Non
     assert (info.category, info.status) == (Category.SERVER, 500)
 
 
-INNER = {
+INNER: dict[str, tuple[dict[str, Any], Kind]] = {
     "a code": ({"code": 429, "message": "x"}, Kind.MINUTE_LIMIT),
     "a code in words": ({"code": "400", "message": "x"}, Kind.BAD_REQUEST),
     "a status": ({"status_code": 503, "message": "x"}, Kind.SERVER),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aio_llm.providers.sse import LARGEST_EVENT, NotEvents, read_events
 from tests.unit.pieces import CUTS, cut
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 COMMENT = st.sampled_from((": keep-alive", ": OPENROUTER PROCESSING", ":"))
 EVENT = st.tuples(st.just("data"), TEXT.map(lambda text: json.dumps({"text": text})))
 NOISE = st.tuples(
