@@ -138,7 +138,7 @@ class Engine:
         self._note(run, lease, outcome, started, verdict)
         run.last = outcome
         if verdict.rule.next is Next.STOP:
-            raise self._failed(run, math.inf)
+            raise self._failed(run, math.inf, stopped=True)
         return None
 
     def _is_over(self, run: Run, outcome: Fault) -> bool:
@@ -238,9 +238,8 @@ class Engine:
             self._said.add((about, words))
             tell("ERROR", f"{about}: {words}", **fields)
 
-    def _failed(self, run: Run, until: float) -> AIOError:
+    def _failed(self, run: Run, until: float, *, stopped: bool = False) -> AIOError:
         failed = [a for a in run.trail.attempts if a.kind is not None]
-        stopped = run.last is not None and until == math.inf and len(failed) == 1
         skipped = [] if stopped else self.scheduler.skipped(run.route, run.trail)
         tried = {(a.provider, a.model, a.key) for a in failed}
         return failure(
@@ -251,6 +250,7 @@ class Engine:
             request_id=run.request.request_id,
             last=run.last,
             until=min([until, *(s.until for s in skipped)]),
+            stopped=stopped,
         )
 
     def _cancelled(self, run: Run) -> RequestCancelledError:

@@ -24,16 +24,19 @@ def failure(
     request_id: str,
     last: Fault | None = None,
     until: float = math.inf,
+    stopped: bool = False,
 ) -> AIOError:
     """What every attempt (or, if none was made, every reason for making none) adds up to.
 
     `until`: when something is free again, clock seconds; `now`, `wall`: this moment on the
-    clock and in epoch seconds.
+    clock and in epoch seconds. `stopped`: the last fault ended the call, whatever came before.
     """
     failed = [attempt for attempt in attempts if attempt.kind is not None]
     if failed:
         kinds = [attempt.kind or Kind.UNKNOWN for attempt in failed]
         categories = [attempt.category or Category.UNKNOWN for attempt in failed]
+        if stopped:
+            kinds, categories = kinds[-1:], categories[-1:]
     else:
         faults = [Fault(skip.kind, Scope.KEY) for skip in skipped]
         kinds = [fault.kind for fault in faults]
@@ -42,7 +45,7 @@ def failure(
     until = min([until, *(skip.until for skip in skipped if skip.kind is not Kind.BAD_KEY)])
     wait = None if until == math.inf else max(0.0, until - now)
     return cls(
-        _words(failed, skipped, wait),
+        _words(failed, [] if stopped else skipped, wait, stopped=stopped),
         attempts=attempts,
         retry_after=wait,
         available_at=None if wait is None else datetime.fromtimestamp(wall + wait, UTC),
@@ -51,7 +54,11 @@ def failure(
     )
 
 
-def _words(failed: Sequence[Attempt], skipped: Sequence[Skip], wait: float | None) -> str:
+def _words(
+    failed: Sequence[Attempt], skipped: Sequence[Skip], wait: float | None, *, stopped: bool
+) -> str:
+    if stopped:
+        return "\n".join([str(failed[-1]), *(f"  before that {step}" for step in failed[:-1])])
     if len(failed) == 1 and not skipped:
         return str(failed[0])
     lines = [f"no target gave an answer ({len(failed)} tried, {len(skipped)} not)"]

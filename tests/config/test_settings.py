@@ -224,7 +224,7 @@ SWAPPED: dict[str, Callable[[], object]] = {
     "as a model to ask": lambda: AIO([provider()]).chat_completion("x", model=CANARY),
     "as a key to switch": lambda: AIO([provider()]).disable_key(CANARY, "groq"),
     "as a field": lambda: AIO([provider(**{CANARY: 1})]),
-    "as a setting": lambda: AIO(**{"providers": [provider()], CANARY: 1}),
+    "as a setting": lambda: AIO.from_dict({"providers": [provider()], CANARY: 1}),
     "as an address": lambda: AIO([provider(base_url=CANARY)]),
     "as a name twice": lambda: AIO([provider(name=CANARY), provider(name=CANARY)]),
     "as a model twice": lambda: AIO([provider(models=[CANARY, CANARY])]),
