@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from aio_llm.cancel import CallAborted, CancelScope
@@ -79,9 +79,7 @@ class Wire:
     def _readable(self) -> bool:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return True
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(0))
+        return _is_ready(self._sock, "read", 0.0)
 
     def send(self, data: bytes) -> None:
         """Write all of `data`."""
@@ -207,9 +205,7 @@ def _connect_to(sock: socket.socket, address: Any, scope: CancelScope) -> None:
     if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
         raise OSError(code, _describe(code))
     give_up = time.monotonic() + (scope.budget(CONNECT_TIMEOUT) or CONNECT_TIMEOUT)
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    while code and not poll.poll(_SLICE * 1000):
+    while code and not _is_ready(sock, "write", _SLICE):
         scope.check()
         if time.monotonic() >= give_up:
             raise TimeoutError(errno.ETIMEDOUT, _describe(errno.ETIMEDOUT))
@@ -217,6 +213,16 @@ def _connect_to(sock: socket.socket, address: Any, scope: CancelScope) -> None:
     if code:
         raise OSError(code, _describe(code))
     scope.check()
+
+
+def _is_ready(sock: socket.socket, to: Literal["read", "write"], seconds: float) -> bool:
+    """Whether `sock` can be read or written within `seconds`; an error counts as ready."""
+    if hasattr(select, "poll"):  # select() cannot watch descriptors over 1023
+        poll = select.poll()
+        poll.register(sock, select.POLLIN if to == "read" else select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
+    reading, writing = ([sock], []) if to == "read" else ([], [sock])
+    return any(select.select(reading, writing, [sock], seconds))  # Windows
 
 
 def _describe(code: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aio_llm import AIO, ConfigError, ModelNotFoundError, RateLimitError
+from aio_llm import AIO, ConfigError, FakeClock, ModelNotFoundError, RateLimitError
 from aio_llm.simulator import Simulator
 from tests.conftest import MakeAIO
 from tests.contract.support import Place, order, refuse_all, trail
@@ -196,3 +196,17 @@ def test_a_better_key_is_used_before_a_rested_one(sim: Simulator) -> None:
             aio.chat_completion("hello")
 
     assert sim.count("groq", key=first) == 3
+
+
+def test_of_keys_used_alike_the_one_with_fewer_recent_errors_comes_first(
+    sim: Simulator, make_aio: MakeAIO, clock: FakeClock
+) -> None:
+    aio = make_aio("groq", keys=2, clock=clock)
+    sim.inject("429_retry_after", key=sim.keys("groq")[0], seconds=5, times=1)
+    aio.chat_completion("hello")
+    clock.advance(10)
+
+    aio.chat_completion("hello")
+    aio.chat_completion("hello")
+
+    assert [key for _, key, _ in trail(sim)] == [1, 2, 2, 1]

@@ -95,21 +95,23 @@ def broken(sim: Simulator) -> AIO:
     return AIO([sim.provider("groq")], auto_mode=True, max_retries=0, max_wait=0)
 
 
-DEEDS: dict[str, Callable[[AIO, str], object]] = {
-    "a call": lambda aio, key: aio.chat_completion("hello"),
-    "a stream": lambda aio, key: aio.chat_completion_stream("hello"),
-    "a wrong argument": lambda aio, key: aio.chat_completion("hello", max_tokens=0),
-    "an unknown model": lambda aio, key: aio.chat_completion("hello", model="x"),
-    "an unknown provider": lambda aio, key: aio.validate_api_key("grok", key),
-    "a key that is none": lambda aio, key: aio.validate_api_key("cerebras", f"{key} x"),
-    "a key of another": lambda aio, key: aio.disable_key("groq", f"{key}x"),
+DEEDS: dict[str, Callable[[AIO, Simulator], object]] = {
+    "a call": lambda aio, sim: aio.chat_completion("hello"),
+    "a stream": lambda aio, sim: aio.chat_completion_stream("hello"),
+    "a wrong argument": lambda aio, sim: aio.chat_completion("hello", max_tokens=0),
+    "an unknown model": lambda aio, sim: aio.chat_completion("hello", model="x"),
+    "an unknown provider": lambda aio, sim: aio.validate_api_key("grok", sim.keys("groq")[0]),
+    "a key that is none": lambda aio, sim: aio.validate_api_key(
+        "cerebras", sim.keys("groq")[0] + " x"
+    ),
+    "a key of another": lambda aio, sim: aio.disable_key("groq", sim.keys("groq")[0] + "x"),
 }
 
 
 @pytest.mark.parametrize("name", DEEDS)
 def test_a_failed_deed_shows_no_key(name: str, sim: Simulator, careless: list[str]) -> None:
     with broken(sim) as aio:
-        app = Application(lambda: DEEDS[name](aio, sim.keys("groq")[0]))
+        app = Application(lambda: DEEDS[name](aio, sim))
 
     assert app.error is not None
     assert shown(our_frames(careless), sim.keys("groq")) == []
