@@ -17,6 +17,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
+from aio_llm import fork
+
+_LONGEST = 1e9
+
 
 class Cancellable(Protocol):
     """What a token can cancel."""
@@ -42,10 +46,11 @@ class CancelToken:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may cancel within its own call
         self._calls: set[Cancellable] = set()
         self._cancelled = False
         self._expires = math.inf
+        fork.renew_after_fork(self)
 
     def cancel(self) -> None:
         """Cancel now; calls in progress raise `RequestCancelledError` within milliseconds."""
@@ -56,16 +61,34 @@ class CancelToken:
             call.cancel()
 
     def cancel_after(self, seconds: float) -> None:
-        """Cancel `seconds` from now unless cancelled earlier; raises ValueError if negative."""
-        if not seconds >= 0:
-            raise ValueError(f"cancel_after: seconds must be 0 or more, got {seconds!r}")
-        self._expires = min(self._expires, time.monotonic() + seconds)
+        """Cancel `seconds` from now unless cancelled earlier; raises ValueError if negative.
+
+        Costs no thread, unless calls that have the token are in progress already: they do not
+        know of the new end, and a timer tells them.
+        """
+        if not 0 <= seconds <= _LONGEST:
+            raise ValueError(f"cancel_after: must be 0 to {_LONGEST:.0e} seconds, got {seconds!r}")
+        with self._lock:
+            self._expires = min(self._expires, time.monotonic() + seconds)
+            is_late = bool(self._calls)
         if seconds == 0:
             self.cancel()
-            return
-        timer = threading.Timer(seconds, self.cancel)
-        timer.daemon = True
-        timer.start()
+        elif is_late:
+            timer = threading.Timer(seconds, self.cancel)
+            timer.daemon = True
+            timer.start()
+
+    @property
+    def left(self) -> float:
+        """Seconds until it cancels by itself; inf if it does not, 0 if it is cancelled."""
+        if self._cancelled:
+            return 0.0
+        return max(0.0, self._expires - time.monotonic()) if self._expires < math.inf else math.inf
+
+    def after_fork(self) -> None:
+        """The parent's calls are not this process's to cancel."""
+        self._lock = threading.RLock()
+        self._calls = set()
 
     @property
     def cancelled(self) -> bool:
@@ -112,7 +135,7 @@ class CancelScope:
     """
 
     __slots__ = (
-        "_cancelled", "_lock", "_outer", "_socket", "_token", "_wake",
+        "_cancelled", "_generation", "_lock", "_outer", "_socket", "_token", "_wake",
         "answer", "deadline", "detach_body", "headers", "now", "pause", "sent",
     )  # fmt: skip
 
@@ -125,7 +148,8 @@ class CancelScope:
         self.answer: Any = None
         self.headers: Mapping[str, str] = {}
         self._cancelled = False
-        self._lock = threading.Lock()
+        self._generation = fork.generation
+        self._lock = threading.RLock()  # as in the token
         self._socket: socket.socket | None = None
         self._token: CancelToken | None = None
         self._wake: threading.Event | None = None
@@ -143,7 +167,13 @@ class CancelScope:
             self._token = None
 
     def cancel(self) -> None:
-        """Abort whatever this call is blocked in; from any thread, idempotent."""
+        """Abort whatever this call is blocked in; from any thread, idempotent.
+
+        A forked child has a copy of the call, but the connection is its parent's.
+        """
+        if self._generation != fork.generation:
+            self._cancelled = True
+            return
         with self._lock:
             self._cancelled = True
             if self._socket is not None:
@@ -169,19 +199,23 @@ class CancelScope:
         """Seconds a blocking operation may take now, None for no bound; raises `CallAborted`."""
         self.check()
         left = min(self.deadline - self.now(), self.pause, limit)
+        if self._token is not None:
+            left = min(left, self._token.left)
         return None if left == math.inf else max(left, 1e-4)
 
     def hold(self, sock: socket.socket) -> None:
         """`sock` now works for this call only; raises `CallAborted` if already cancelled."""
         with self._lock:
-            if self._cancelled:
-                raise CallAborted("cancelled")
             self._socket = sock
+            if self._cancelled:  # asked last: a signal may have come between
+                self._socket = None
+                raise CallAborted("cancelled")
 
-    def release(self) -> None:
-        """The socket no longer belongs to this call: a late cancel cannot hit it."""
+    def release(self, sock: socket.socket) -> None:
+        """`sock` no longer belongs to this call: a late cancel cannot hit it."""
         with self._lock:
-            self._socket = None
+            if self._socket is sock:
+                self._socket = None
 
     def expect_nudge(self) -> None:
         """From here on a `nudge()` is remembered until the next `wait()` has seen it."""
@@ -195,6 +229,8 @@ class CancelScope:
             self._wake = threading.Event()
         if self._cancelled:
             return True
+        if self._token is not None:
+            seconds = min(seconds, self._token.left)
         return self._wake.wait(None if seconds == math.inf else max(seconds, 0.0))
 
     def nudge(self) -> None:

@@ -116,6 +116,7 @@ def _guarded(command: Command, options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from aio_llm.demo import run
 
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # its vendors are on this machine
     return run()
 
 

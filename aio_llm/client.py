@@ -8,17 +8,18 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from aio_llm.cancel import CancelScope, CancelToken
 from aio_llm.clock import Clock, SystemClock
-from aio_llm.config import ProviderConfig, Settings, read_settings
+from aio_llm.config import ApiKey, ProviderConfig, Settings, read_settings
 from aio_llm.core import events
 from aio_llm.core.engine import Engine, Run
-from aio_llm.core.routing import Route, Router
+from aio_llm.core.routing import Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail
-from aio_llm.errors import InvalidRequestError, bare_errors
+from aio_llm.errors import ConfigError, InvalidRequestError, bare_errors
+from aio_llm.fork import renew_after_fork
 from aio_llm.options import (
     SAMPLING,
     ChatOptions,
@@ -55,8 +56,8 @@ class AIO(Overview):
     `providers`: `ProviderConfig` objects or dicts. All times in seconds. `timeout`: a whole
     call with all its attempts (a stream: until its first output); `idle_timeout`: between
     chunks; `max_wait`: waiting for capacity. `enable_validation=False` sends sampling options
-    unchecked. Raises `ConfigError` naming the field. Pickles as
-    its configuration; safe to use after fork.
+    unchecked. `on_content_filter="next"` tries another model when a filter refuses. Raises
+    `ConfigError` naming the field. Pickles as its configuration; safe to use after fork.
     """
 
     @bare_errors
@@ -73,6 +74,7 @@ class AIO(Overview):
         max_wait: float = 60.0,
         enable_logging: bool = False,
         enable_validation: bool = True,
+        on_content_filter: Literal["stop", "next"] = "stop",
         clock: Clock | None = None,
         **more: Any,
     ) -> None:
@@ -91,6 +93,7 @@ class AIO(Overview):
         self._adapters = _Adapters(settings.providers)
         self._engine = Engine(settings, self._adapters, self._scheduler, self._clock)
         self._calls: dict[str, CancelScope] = {}
+        renew_after_fork(self)
         self._prefix = f"aio-{os.urandom(4).hex()}"
 
     @classmethod
@@ -211,6 +214,9 @@ class AIO(Overview):
         """
         from aio_llm.checks import check_key
 
+        if not isinstance(key, str):
+            raise ConfigError(f"key: must be a string, not {type(key).__name__}")
+        key = ApiKey(key).key.get_secret_value()
         adapter = self._adapter_for(provider, key)
         return check_key(adapter, key, self._clock, _seconds("timeout", timeout, timeout))
 
@@ -279,7 +285,7 @@ class AIO(Overview):
         )
         run = Run(
             request,
-            self._route(given),
+            self.route(given),
             CancelScope(self._clock.now, ends),
             Trail(started),
             ends,
@@ -292,15 +298,6 @@ class AIO(Overview):
             run.scope.watch(cancel)
         return run
 
-    def _route(self, given: Mapping[str, Any]) -> Route:
-        auto, model = given.get("auto_mode"), given.get("model")
-        return self._router.route(
-            given.get("provider"),
-            model,
-            auto=self.settings.auto_mode if auto is None else auto,
-            fallback=given.get("fallback", False) or bool(auto and model),
-        )
-
     def _name(self, request_id: str | None) -> str:
         if request_id is None:
             return f"{self._prefix}-{next(_numbers)}"
@@ -311,6 +308,11 @@ class AIO(Overview):
     def _finish(self, run: Run) -> None:
         run.scope.close()
         self._calls.pop(run.request.request_id, None)
+
+    def after_fork(self) -> None:
+        """The calls in progress are the parent's."""
+        self._calls = {}
+        self._prefix = f"aio-{os.urandom(4).hex()}"
 
     def __repr__(self) -> str:
         names = ", ".join(config.label for config in self.settings.providers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -31,14 +31,6 @@ Limit = Annotated[int, Field(gt=0)]
 Priority = Annotated[int, Field(ge=0)]
 
 
-class SectionError(ConfigError):
-    """What is wrong in one section; `problems`: one line for each field."""
-
-    def __init__(self, problems: Iterable[str] | str) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("; ".join(self.problems))
-
-
 class Section(BaseModel):
     """Base of every part of the configuration."""
 
@@ -57,7 +49,7 @@ class Section(BaseModel):
         except ValidationError as error:
             problems = describe_problems(error, type(self))
         if problems:
-            raise SectionError(problems)
+            raise ConfigError("; ".join(problems), problems=problems)
 
 
 def snake_case(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -176,7 +168,7 @@ class ProviderConfig(Section):
     base_url: str | None = None
     name: Annotated[str, Field(min_length=1)] | None = None
     timeout: Seconds | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -206,6 +198,10 @@ class ProviderConfig(Section):
         for name, value in headers.items():
             check_header(name, value)
         return headers
+
+    @field_serializer("headers", when_used="json")
+    def _hidden(self, headers: dict[str, str]) -> dict[str, str]:
+        return {name: mask(value) for name, value in headers.items()}
 
     @field_validator("timeout")
     @classmethod
@@ -243,6 +239,8 @@ def check_url(url: str) -> None:
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError("has no host")
+    if "@" in parts.netloc:
+        raise ValueError("has a user name or password; put what the server wants into headers")
     if parts.port == 0:  # raises ValueError itself for a port that is no port
         raise ValueError("port 0 cannot be called")
 
@@ -283,6 +281,7 @@ class Settings(Section):
     max_wait: Annotated[float, Field(ge=0)] = 60.0
     enable_logging: bool = False
     enable_validation: bool = True
+    on_content_filter: Literal["stop", "next"] = "stop"
 
     @field_validator("retry_delay", "max_delay", "timeout", "idle_timeout", "max_wait")
     @classmethod
@@ -313,7 +312,7 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> list[st
 def _describe(item: dict[str, Any], model: type[BaseModel]) -> list[str]:
     where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
     inner = (item.get("ctx") or {}).get("error")
-    if isinstance(inner, SectionError):
+    if isinstance(inner, ConfigError):
         return [f"{where}.{line}" for line in inner.problems]
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":

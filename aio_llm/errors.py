@@ -115,9 +115,15 @@ def _default_fault(kind: Kind, exc: AIOError) -> Any:
 
 
 class ConfigError(AIOError, ValueError):
-    """A setting or argument is wrong; the message names it and says what would be right."""
+    """A setting or argument is wrong; the message names it and says what would be right.
+    `problems`: one line for each field of a configuration.
+    """
 
     kind = Kind.BAD_REQUEST
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(message, **more)
+        self.problems = tuple(redact(line) for line in problems) or (self.message,)
 
 
 class RateLimitError(AIOError):

@@ -116,8 +116,7 @@ ROWS: tuple[Row, ...] = (
         r"country|\bregion\b|territor|location is not supported")),
     Row(Kind.FORBIDDEN, Scope.KEY_MODEL, rotate=True, status=(403,)),
     Row(Kind.REDIRECT, Scope.PROVIDER, status=range(300, 400)),
-    Row(Kind.CANCELLED, Scope.REQUEST, status=(499,)),
-    Row(Kind.SERVER, Scope.MODEL, status=(408, 498)),
+    Row(Kind.SERVER, Scope.MODEL, status=(408, 498, 499)),
     Row(Kind.SERVER, Scope.MODEL, status=_ANY_5XX, words=(
         r"provider_name\W+\w|over capacity|provider_unavailable")),
     Row(Kind.SERVER, Scope.PROVIDER, status=_ANY_5XX),

@@ -25,7 +25,13 @@ def renew_after_fork(thing: ForkAware) -> None:
     _registered.add(thing)
 
 
+generation = 0
+"""How many forks lie between the first process and this one."""
+
+
 def _renew_all() -> None:
+    global generation
+    generation += 1
     for thing in list(_registered):
         thing.after_fork()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heapreplace
 from typing import Any
 
 from aio_llm.clock import Clock
 from aio_llm.config import Settings
 from aio_llm.core.keys import KeyManager, KeyState
 from aio_llm.core.pool import Rank
-from aio_llm.core.routing import Lane, Router
+from aio_llm.core.routing import Lane, Route, Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail
 from aio_llm.errors import ConfigError, bare_errors
@@ -95,26 +95,40 @@ class Overview:
         Rows: provider, model, key (masked), usable, reason, available_in (seconds). Sends
         nothing. Raises as the call itself would for an unknown model or provider.
         """
-        auto = self.settings.auto_mode if auto_mode is None else auto_mode
-        route = self._router.route(provider, model, auto=auto, fallback=fallback)
+        route = self.route(
+            {"provider": provider, "model": model, "fallback": fallback, "auto_mode": auto_mode}
+        )
         keys = self._scheduler.keys
         with keys.lock:
             now = self._clock.now()
             skipped = self._scheduler.skipped(route, Trail(now), limit=10_000)
-            out = {(skip.lane, skip.key): skip for skip in skipped}
+            out = {(skip.lane, skip.index) for skip in skipped}
             order = _Order(keys)
             usable = [
                 {"provider": lane.provider, "model": lane.model, "key": key.masked,
                  "usable": True, "reason": "", "available_in": 0.0}
                 for tier in route.tiers
                 for lane, key in order.of(tier)
-                if (lane, key.masked) not in out
+                if (lane, key.index) not in out
             ]  # fmt: skip
         return usable + [
             {"provider": skip.lane.provider, "model": skip.lane.model, "key": skip.key,
              "usable": False, "reason": skip.reason, "available_in": skip.until - now}
             for skip in skipped
         ]  # fmt: skip
+
+    def route(self, given: Mapping[str, Any]) -> Route:
+        """Who may be asked by a call with these keywords; raises `ConfigError`."""
+        auto, model = given.get("auto_mode"), given.get("model")
+        for name in ("auto_mode", "fallback"):
+            if not isinstance(given.get(name), bool | None):
+                raise ConfigError(f"{name}: must be True or False, got {given[name]!r}")
+        return self._router.route(
+            given.get("provider"),
+            model,
+            auto=self.settings.auto_mode if auto is None else auto,
+            fallback=bool(given.get("fallback")) or bool(auto and model),
+        )
 
     def _label(self, provider: str | None) -> str | None:
         return None if provider is None else self._router.label(provider)
@@ -141,15 +155,19 @@ class _Order:
 
     def of(self, tier: Sequence[Lane]) -> Iterator[tuple[Lane, KeyState]]:
         """The targets of one tier; ask the tiers in their order."""
-        left = {
-            lane: deque(sorted(self._keys.keys(lane.provider), key=self._rank)) for lane in tier
-        }
+        left = {lane: self._heap(lane) for lane in tier}
         while left:
-            if len(tier) > 1:  # what one lane tries changes the order on another
-                left = {lane: deque(sorted(rest, key=self._rank)) for lane, rest in left.items()}
-            lane = min(left, key=lambda lane: self._rank(left[lane][0])[1:3])
-            key = left[lane].popleft()
+            for heap in left.values():
+                while heap[0][0] != (now := self._rank(heap[0][1])):
+                    heapreplace(heap, (now, heap[0][1]))  # it was tried on another lane
+            lane = min(left, key=lambda lane: left[lane][0][0][:3])
+            _, key = heappop(left[lane])
             if not left[lane]:
                 del left[lane]
             self._tries[key] = self._tries.get(key, 0) + 1
             yield lane, key
+
+    def _heap(self, lane: Lane) -> list[tuple[Rank, KeyState]]:
+        heap = [(self._rank(key), key) for key in self._keys.keys(lane.provider)]
+        heapify(heap)
+        return heap

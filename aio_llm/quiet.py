@@ -21,29 +21,35 @@ NAME = "aio_llm"
 class _DisableOnImport:
     """A finder that waits for somebody to import loguru."""
 
+    _asking = False
+
     def find_spec(
         self, name: str, path: object = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The usual finders' spec of loguru, with one line run after it."""
-        if name != "loguru" or self not in sys.meta_path:
+        if name != "loguru" or self._asking:
             return None
-        sys.meta_path.remove(self)
         from importlib.util import find_spec
 
-        spec = find_spec(name)
+        self._asking = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self._asking = False
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _then_disable(  # type: ignore[method-assign]
+            spec.loader.exec_module = self._then_disable(  # type: ignore[method-assign]
                 spec.loader.exec_module
             )
         return spec
 
+    def _then_disable(self, run: Any) -> Any:
+        def exec_module(module: ModuleType) -> None:
+            run(module)
+            module.logger.disable(NAME)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
 
-def _then_disable(run: Any) -> Any:
-    def exec_module(module: ModuleType) -> None:
-        run(module)
-        module.logger.disable(NAME)
-
-    return exec_module
+        return exec_module
 
 
 def disable_by_default() -> None:

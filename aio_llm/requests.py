@@ -10,7 +10,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from aio_llm.config import check_header, did_you_mean
 from aio_llm.errors import InvalidRequestError
-from aio_llm.options_check import check_mapping, check_options, check_tool_calls
+from aio_llm.options_check import check_json, check_mapping, check_options, check_tool_calls
 
 if TYPE_CHECKING:
     from aio_llm.types import ChatRequest
@@ -113,6 +113,9 @@ def _check_content(index: int, message: Mapping[str, Any], content: Any) -> None
             raise InvalidRequestError(
                 f"{where}[{number}]: must be a dict with a 'type', or a string"
             )
+        if part["type"] in ("text", "input_text") and not isinstance(part.get("text"), str):
+            check_json(where, part.get("text"))
+            raise InvalidRequestError(f"{where}[{number}].text: must be a string")
         if part["type"] == "image_url":
             _check_image(f"{where}[{number}].image_url", part.get("image_url"))
 
@@ -137,6 +140,10 @@ def _encode(turns: tuple[dict[str, Any], ...]) -> bytes:
         )
     if b"\\u0000" in encoded:
         _refuse_nul(turns)
+    if b"NaN" in encoded or b"Infinity" in encoded:
+        for index, turn in enumerate(turns):
+            for name, value in turn.items():
+                check_json(f"messages[{index}].{name}", value)
     return encoded
 
 

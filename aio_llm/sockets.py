@@ -30,6 +30,7 @@ CONNECT_TIMEOUT = 10.0
 
 _SLICE = 0.01
 _BLINK = 0.02
+_LONGEST = 1e6  # the system counts a timeout in milliseconds and wraps
 _READ = 65_536
 
 
@@ -54,9 +55,7 @@ class Wire:
 
     def rest(self) -> None:
         """Work for nobody: a late cancel of the last call cannot reach this socket."""
-        if self._scope is not None:
-            self._scope.release()
-            self._scope = None
+        self._let_go()
         self._since = time.monotonic()
 
     def is_fresh(self, keep_alive: float) -> bool:
@@ -70,22 +69,30 @@ class Wire:
         if scope is None:
             yield
             return
-        pause, scope.pause = scope.pause, _BLINK
+        before = scope.pause, scope.deadline
+        scope.pause, scope.deadline = _BLINK, scope.now() + 5 * _BLINK
         try:
             yield
         finally:
-            scope.pause = pause
+            scope.pause, scope.deadline = before
 
     def _readable(self) -> bool:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return True
         return _is_ready(self._sock, "read", 0.0)
 
-    def send(self, data: bytes) -> None:
-        """Write all of `data`."""
+    def send(self, data: bytes) -> bool:
+        """Write `data`; False if the server answered (or hung up) before it had heard it all."""
         view = memoryview(data)
+        view = view[self._do(self._sock.send, view, "Write") :]
         while view:
-            view = view[self._do(self._sock.send, view, "Write") :]
+            if self._readable():
+                return False
+            if _is_ready(self._sock, "write", _SLICE):
+                view = view[self._do(self._sock.send, view, "Write") :]
+            elif self._scope is not None:
+                self._scope.check()
+        return True
 
     def more(self) -> bytes:
         """The next bytes, b"" at the end of the connection."""
@@ -105,7 +112,7 @@ class Wire:
         scope = self._scope
         if scope is None:
             raise WireError("ReadError", "the connection is not in use")
-        limit = CONNECT_TIMEOUT if phase == "Connect" else float("inf")
+        limit = CONNECT_TIMEOUT if phase == "Connect" else _LONGEST
         try:
             self._sock.settimeout(scope.budget(limit))
             result = operation(argument)
@@ -130,10 +137,13 @@ class Wire:
 
     def close(self) -> None:
         """Hang up; idempotent."""
-        if self._scope is not None:
-            self._scope.release()
-            self._scope = None
+        self._let_go()
         self.drop()
+
+    def _let_go(self) -> None:
+        if self._scope is not None:
+            self._scope.release(self._sock)
+            self._scope = None
 
     def drop(self) -> None:
         """Close this process's end of the socket without a word to the server."""
@@ -177,34 +187,38 @@ def open_wire(
 
 def _connect(host: str, port: int, scope: CancelScope) -> socket.socket:
     last: Exception | None = None
+    give_up = time.monotonic() + CONNECT_TIMEOUT
     for family, address in _addresses(host, port, scope):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # a kernel without IPv6
+            last = error
+            continue
         try:
             scope.hold(sock)
-            _connect_to(sock, address, scope)
+            _connect_to(sock, address, scope, give_up)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             last = error
         except BaseException:
-            scope.release()
+            scope.release(sock)
             sock.close()
             raise
         else:
             return sock
-        scope.release()
+        scope.release(sock)
         sock.close()
     scope.check()
     name = "ConnectTimeout" if isinstance(last, TimeoutError) else "ConnectError"
     raise WireError(name, f"cannot connect to {host}:{port}: {_reason(last or OSError())}")
 
 
-def _connect_to(sock: socket.socket, address: Any, scope: CancelScope) -> None:
+def _connect_to(sock: socket.socket, address: Any, scope: CancelScope, give_up: float) -> None:
     """Connect in slices: not every system wakes a connecting socket on shutdown."""
     sock.setblocking(False)
     code = sock.connect_ex(address)
     if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
         raise OSError(code, _describe(code))
-    give_up = time.monotonic() + (scope.budget(CONNECT_TIMEOUT) or CONNECT_TIMEOUT)
     while code and not _is_ready(sock, "write", _SLICE):
         scope.check()
         if time.monotonic() >= give_up:
@@ -249,14 +263,17 @@ def _resolve(host: str, port: int, scope: CancelScope) -> list[tuple[int, Any]]:
             answers.put(error)
         scope.nudge()
 
-    scope.expect_nudge()
     threading.Thread(target=look_up, daemon=True, name="aio_llm-dns").start()
-    scope.wait(scope.budget(CONNECT_TIMEOUT) or CONNECT_TIMEOUT)
-    scope.check()
-    try:
-        found = answers.get_nowait()
-    except queue.Empty:
-        raise WireError("ConnectTimeout", f"no answer from DNS for {host}") from None
+    give_up = time.monotonic() + (scope.budget(CONNECT_TIMEOUT) or CONNECT_TIMEOUT)
+    while True:
+        scope.expect_nudge()
+        if not answers.empty():
+            break
+        scope.wait(give_up - time.monotonic())  # may be woken by an earlier, abandoned look-up
+        scope.check()
+        if time.monotonic() >= give_up and answers.empty():
+            raise WireError("ConnectTimeout", f"no answer from DNS for {host}")
+    found = answers.get_nowait()
     if isinstance(found, Exception):
         raise WireError("ConnectError", f"cannot find {host}: {_reason(found)}")
     return [(entry[0], entry[4]) for entry in found]
@@ -270,7 +287,10 @@ class Proxy:
         if parts.scheme != "http" or not parts.hostname:
             raise WireError("ConnectError", f"proxy scheme {parts.scheme!r} is not supported")
         self.host = parts.hostname
-        self.port = parts.port or 80
+        try:
+            self.port = parts.port or 80
+        except ValueError:
+            raise WireError("ConnectError", "the proxy's port is no port") from None
         self._user = (unquote(parts.username or ""), unquote(parts.password or ""))
 
     def authorization(self) -> bytes:
@@ -292,19 +312,36 @@ def proxy_for(scheme: str, host: str) -> Proxy | None:
     return Proxy(url)
 
 
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
 def _bypassed(host: str, names: str) -> bool:
-    """NO_PROXY: host names, or endings of them, separated by commas; `*` for all."""
-    for name in (part.strip().lower().lstrip(".") for part in names.split(",")):
-        if name and (name == "*" or host.lower() == name or host.lower().endswith(f".{name}")):
+    """NO_PROXY: hosts, endings of host names, networks, separated by commas; `*` for all."""
+    address = _address(host)
+    for part in names.lower().split(","):
+        name = part.strip().removeprefix("*.").lstrip(".")
+        name = name.rpartition(":")[0] if name.count(":") == 1 else name
+        if not name:
+            continue
+        if address is not None and "/" in name:
+            with contextlib.suppress(ValueError, TypeError):
+                if address in ipaddress.ip_network(name, strict=False):
+                    return True
+        if name == "*" or host.lower() == name.strip("[]") or host.lower().endswith(f".{name}"):
             return True
     return False
 
 
 def _tunnel(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
-    target = f"{host}:{port}".encode("idna" if not host.isascii() else "ascii")
+    name = f"[{host}]" if ":" in host else host
+    target = f"{name}:{port}".encode("idna" if not host.isascii() else "ascii")
     request = b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n"
     wire.send(request % (target, target, proxy.authorization()))
     head = read_head(wire)
-    if head.status != 200:
+    if head.status // 100 != 2:
         raise WireError("ProxyError", f"the proxy refused the connection: HTTP {head.status}")
     wire.buffer.clear()

@@ -6,26 +6,24 @@ request was sent, and fell over to other targets if it had to, before this objec
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
 
+from aio_llm.assembly import Assembly
 from aio_llm.cancel import CallAborted
-from aio_llm.core.engine import Engine, Run, Won, aborted_fault
+from aio_llm.core.engine import Engine, Run, Won, aborted_fault, read_fault
 from aio_llm.core.keys import Lease
 from aio_llm.errors import AIOError, RequestCancelledError, StreamInterruptedError
-from aio_llm.faults import ErrorInfo, Fault, Kind, Scope, without_secret
+from aio_llm.faults import ErrorInfo, Fault, Kind, Scope
 from aio_llm.options import OnInterrupt
 from aio_llm.providers.base import BaseProvider, Call
 from aio_llm.types import (
     Attempt,
     ChatCompletion,
-    ChatMessage,
     ChatRequest,
-    Choice,
     StreamChunk,
-    ToolCall,
     Usage,
 )
 
@@ -35,6 +33,7 @@ class OpenedStream:
 
     def __init__(self, adapter: BaseProvider, request: ChatRequest, call: Call) -> None:
         self.adapter = adapter
+        self.target = call.target
         self.chunks = adapter.stream(request, call)
         self.head: list[StreamChunk] = []
         for chunk in self.chunks:
@@ -61,6 +60,8 @@ class ChatStream:
     called from any thread. Raises `StreamInterruptedError` if it breaks after output.
     """
 
+    _ended = True
+
     def __init__(
         self,
         engine: Engine,
@@ -77,21 +78,17 @@ class ChatStream:
         self._on_interrupt = on_interrupt
         self._finish = finish
         self._reading = threading.Lock()
-        self._ended = False
-        self._closed = False
         self._time = run.deadline - run.trail.started
         self._begin(won)
+        self._ended = False
 
     def _begin(self, won: Won[OpenedStream]) -> None:
         self._opened = won.answer
         self._lease: Lease | None = won.lease
         self._head = list(won.answer.head)
-        self._texts: dict[int, list[str]] = {}
-        self._thoughts: dict[int, list[str]] = {}
-        self._calls: dict[int, list[ToolCall]] = {}
+        self._choices: dict[int, Assembly] = {0: Assembly(0)}
         self._last: StreamChunk | None = None
-        self._run.scope.deadline = float("inf")
-        self._run.scope.pause = self._idle
+        self._run.scope.deadline = math.inf
 
     def __iter__(self) -> ChatStream:
         return self
@@ -99,13 +96,13 @@ class ChatStream:
     def __next__(self) -> StreamChunk:
         if self._ended:
             raise StopIteration
-        with self._reading:
+        with self._reading:  # all of it: closing from another thread must find it in order
             outcome = self._read()
-        if isinstance(outcome, StreamChunk):
-            return outcome
+            if isinstance(outcome, Fault):
+                outcome = self._broken(outcome)
         if outcome is None:
             raise StopIteration
-        return self._broken(outcome)
+        return outcome
 
     def _read(self) -> StreamChunk | Fault | None:
         """The next chunk, the fault that ended the stream, or None after its end."""
@@ -113,10 +110,12 @@ class ChatStream:
             return None
         if self._run.scope.cancelled:
             return Fault(Kind.CANCELLED, Scope.REQUEST)
+        scope = self._run.scope
         try:
             if self._head:
                 return self._taken(self._head.pop(0))
-            with self._run.scope:
+            scope.deadline = scope.now() + self._idle  # comments and pings are no chunk
+            with scope:
                 chunk = next(self._opened.chunks)
             return self._taken(chunk)
         except StopIteration:
@@ -125,20 +124,17 @@ class ChatStream:
         except CallAborted as aborted:
             return aborted_fault(aborted)
         except Exception as error:  # as in the engine: anything may come out of an SDK
-            fault = self._opened.adapter.classify(error)
-            return without_secret(fault, self._lease.key.secret) if self._lease else fault
+            return read_fault(self._opened.adapter, error, self._opened.target.secret, sent=True)
         except BaseException:
             self._opened.adapter.reset()
             self._abandon()
             raise
 
     def _taken(self, chunk: StreamChunk) -> StreamChunk:
-        if chunk.content:
-            self._texts.setdefault(chunk.index, []).append(chunk.content)
-        if chunk.reasoning:
-            self._thoughts.setdefault(chunk.index, []).append(chunk.reasoning)
-        if chunk.tool_calls:
-            _assemble(self._calls.setdefault(chunk.index, []), chunk.tool_calls)
+        choice = self._choices.get(chunk.index)
+        if choice is None:
+            choice = self._choices[chunk.index] = Assembly(chunk.index)
+        choice.add(chunk)
         if chunk.done:
             self._last = chunk
             # Whatever is left on the wire is read now, so that the connection lives on.
@@ -179,7 +175,6 @@ class ChatStream:
     def _restart(self, fault: Fault) -> StreamChunk:
         """Another target begins from the start; the marker chunk says so."""
         run = self._run
-        run.scope.pause = float("inf")
         run.deadline = self._engine.clock.now() + self._time
         failed: AIOError | None = None
         try:
@@ -255,18 +250,17 @@ class ChatStream:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_ended"):
-            self.close()
+        self.close()
 
     @property
     def text(self) -> str:
         """The text of the first choice so far."""
-        return "".join(self._texts.get(0, ()))
+        return "".join(self._choices[0].texts)
 
     @property
     def reasoning(self) -> str:
         """The thinking of the first choice so far."""
-        return "".join(self._thoughts.get(0, ()))
+        return "".join(self._choices[0].thoughts)
 
     @property
     def usage(self) -> Usage | None:
@@ -286,17 +280,17 @@ class ChatStream:
     @property
     def provider(self) -> str:
         """Who answers."""
-        return self.attempts[-1].provider
+        return self._opened.target.provider
 
     @property
     def model(self) -> str:
         """Which model answers."""
-        return self.attempts[-1].model
+        return self._opened.target.model
 
     @property
     def key(self) -> str:
         """Which key is used, masked."""
-        return self.attempts[-1].key
+        return self._opened.target.key
 
     @property
     def request_id(self) -> str:
@@ -308,33 +302,21 @@ class ChatStream:
         """The whole answer; reads the rest of the stream first if there is any."""
         for _ in self:
             pass
-        indexes = sorted({0, *self._texts, *self._thoughts, *self._calls})
-        return ChatCompletion(
-            id=self.request_id,
-            created=int(self._run.began),
-            model=self.model,
-            provider=self.provider,
-            key=self.key,
-            choices=[self._choice(index) for index in indexes],
-            usage=self.usage,
-            attempts=self.attempts,
-            latency=self._engine.clock.now() - self._run.trail.started,
-            request_id=self.request_id,
-        )
-
-    def _choice(self, index: int) -> Choice:
-        message = ChatMessage(
-            content="".join(self._texts.get(index, ())),
-            reasoning="".join(self._thoughts.get(index, ())) or None,
-            tool_calls=self._calls.get(index),
-        )
-        last = self._last
-        return Choice(
-            index=index,
-            message=message,
-            finish_reason=last.finish_reason if last else None,
-            native_finish_reason=last.native_finish_reason if last else None,
-        )
+        served = (self._last.vendor or {}) if self._last else {}
+        whole = {
+            "id": self.request_id,
+            "created": int(self._run.began),
+            "model": self.model,
+            "provider": self.provider,
+            "key": self.key,
+            "choices": [self._choices[i].choice(self._last) for i in sorted(self._choices)],
+            "usage": self.usage,
+            "attempts": self.attempts,
+            "latency": self._engine.clock.now() - self._run.trail.started,
+            "request_id": self.request_id,
+            "served_model": served.get("served_model"),
+        }
+        return ChatCompletion.model_validate(whole)
 
     def text_chunks(self) -> Iterator[str]:
         """Only the pieces of text."""
@@ -345,30 +327,3 @@ class ChatStream:
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open"
         return f"ChatStream({self.provider}/{self.model}, {state}, {len(self.text)} characters)"
-
-
-def _assemble(calls: list[ToolCall], pieces: list[ToolCall]) -> None:
-    """Put pieces of tool calls together by index, by id where a vendor sends no index."""
-    for piece in pieces:
-        known = _find(calls, piece)
-        if known is None:
-            made: dict[str, Any] = piece.model_dump()
-            made["index"] = len(calls) if piece.index is None else piece.index
-            calls.append(ToolCall.model_validate(made))
-            continue
-        known.function.name = known.function.name or piece.function.name
-        known.function.arguments += piece.function.arguments
-        known.id = known.id or piece.id
-
-
-def _find(calls: list[ToolCall], piece: ToolCall) -> ToolCall | None:
-    for call in calls:
-        same_id = piece.id is None or call.id is None or call.id == piece.id
-        if piece.index is None:
-            if piece.id is not None and call.id == piece.id:
-                return call
-        elif call.index == piece.index and same_id:
-            return call
-    if piece.index is None and piece.id is None and calls and not piece.function.name:
-        return calls[-1]
-    return None

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from aio_llm.cancel import CancelScope, current_scope
+from aio_llm.cancel import CallAborted, CancelScope, current_scope
 from aio_llm.fork import renew_after_fork
 from aio_llm.http1 import Head, WireError, encode_request, read_head
 from aio_llm.sockets import Wire, open_wire, proxy_for
@@ -27,7 +27,7 @@ from aio_llm.sockets import Wire, open_wire, proxy_for
 KEEP_ALIVE = 60.0
 """Seconds an idle connection is kept."""
 
-LARGEST_BODY = 256 * 1024 * 1024
+LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one answer, after which the call is given up."""
 
 _context: ssl.SSLContext | None = None
@@ -74,7 +74,21 @@ class ConnectionPool:
     def give_back(self, scheme: str, host: str, port: int, wire: Wire) -> None:
         """Keep `wire` for the next call."""
         wire.rest()
-        self._idle.setdefault(f"{scheme}://{host}:{port}", deque()).append(wire)
+        idle = self._idle.setdefault(f"{scheme}://{host}:{port}", deque())
+        idle.append(wire)
+        self._shed(idle)
+
+    def _shed(self, idle: deque[Wire]) -> None:
+        """Close what nobody has needed for long: it lies at the bottom of the stack."""
+        while len(idle) > 1:
+            try:
+                oldest = idle.popleft()
+            except IndexError:
+                return
+            if oldest.is_fresh(KEEP_ALIVE):
+                idle.appendleft(oldest)
+                return
+            oldest.close()
 
     def close(self) -> None:
         """Close what is idle; calls in progress keep their connection until they end."""
@@ -123,7 +137,7 @@ class Body:
         wire, self._wire = self._wire, None
         if wire is None:
             return
-        if self._reusable:
+        if self._reusable and not wire.buffer:  # bytes nobody asked for are nobody's answer
             self._pool.give_back(*self._origin, wire)
         else:
             wire.close()
@@ -132,7 +146,7 @@ class Body:
         """Read the few bytes that may be left after the last event, so the connection lives."""
         if self._wire is None:
             return
-        with self._wire.hurry(), contextlib.suppress(WireError):
+        with contextlib.suppress(WireError, CallAborted), self._wire.hurry():
             for _ in Body.__iter__(self):
                 pass
 
@@ -215,9 +229,10 @@ def _exchange(
     message = encode_request(request.method, url.raw_path, request.headers.raw, request.read())
     wire = pool.take(*origin, scope)
     try:
-        wire.send(wire.proxied(message, scheme, url.netloc))
+        heard = wire.send(wire.proxied(message, scheme, url.netloc))
         scope.sent = True
         head = read_head(wire)
+        head.keep_alive = head.keep_alive and heard
     except BaseException:
         wire.close()
         raise
@@ -254,10 +269,12 @@ def _client_class(http: ModuleType) -> Any:
             scope = current_scope()
             if scope is not None:
                 scope.answer = response
-            if scope is not None and scope.detach_body and response.status_code == 200:
+            if scope is not None and scope.detach_body and response.is_success:
                 # The caller reads the body itself; the SDK gets an empty one and is done.
                 return http.Response(200, headers=_no_body(response.headers), request=request)
-            if not stream or response.status_code != 200:
+            if not response.is_success:
+                return _refused(http, response)
+            if not stream:
                 response.read()
             return response
 
@@ -284,6 +301,25 @@ def _sent_headers(headers: Any) -> dict[str, str]:
         sent.update((k.lower(), v) for k, v in scope.headers.items())
     sent["accept-encoding"] = "identity"
     return sent
+
+
+def _refused(http: ModuleType, response: Any) -> Any:
+    """A refusal with as much of its words as came: its status says most of it."""
+    said = bytearray()
+    with contextlib.suppress(http.TransportError):
+        for piece in response.stream:
+            said += piece
+    return http.Response(
+        response.status_code,
+        headers=_without_framing(response.headers),
+        content=bytes(said),
+        request=response.request,
+    )
+
+
+def _without_framing(headers: Any) -> list[tuple[str, str]]:
+    framing = ("content-length", "transfer-encoding")
+    return [(k, v) for k, v in headers.multi_items() if k.lower() not in framing]
 
 
 def _no_body(headers: Any) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ Pure bookkeeping: `now` is handed in, the caller holds the lock.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from aio_llm.faults import Kind, Scope
@@ -158,8 +158,9 @@ class Availability:
         record = self.records.get(spot)
         return None if record is None or turn < record.turn else record
 
-    def forget(self, scope: Scope, *names: str) -> None:
-        """Drop every record of `scope` whose names start with `names`."""
+    def forget(self, scope: Scope, *names: str, kinds: Container[Kind] | None = None) -> None:
+        """Drop every record of `scope` whose names start with `names` (only of `kinds`)."""
         prefix = place(scope, *names)
-        for spot in [s for s in self.records if s[: len(prefix)] == prefix]:
-            del self.records[spot]
+        for spot, record in list(self.records.items()):
+            if spot[: len(prefix)] == prefix and (kinds is None or record.kind in kinds):
+                del self.records[spot]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aio_llm.cancel import CallAborted, CancelScope
@@ -23,8 +23,13 @@ from aio_llm.core.policy import Next
 from aio_llm.core.routing import Route
 from aio_llm.core.scheduler import Scheduler, Verdict, Wait
 from aio_llm.core.trail import Trail
-from aio_llm.errors import AIOError, RequestCancelledError, RequestTimeoutError
-from aio_llm.faults import Fault, FaultError, Kind, Scope, without_secret
+from aio_llm.errors import (
+    AIOError,
+    RequestCancelledError,
+    RequestTimeoutError,
+    UnsupportedFeatureError,
+)
+from aio_llm.faults import Fault, Kind, Scope, without_secret
 from aio_llm.providers.base import BaseProvider, Call, Target
 
 if TYPE_CHECKING:
@@ -84,9 +89,11 @@ class Engine:
 
     def perform(self, run: Run, send: Send[A]) -> Won[A]:
         """Get an answer from the best target that has one; raises `AIOError`."""
+        self._leave_out_who_lacks_it(run)
         spare: list[A] = []
+        failed: AIOError | None = None
         try:
-            while True:
+            while failed is None:
                 self._still_wanted(run)
                 step = self.scheduler.take(run.route, run.trail, run.scope)
                 if isinstance(step, Lease):
@@ -94,11 +101,33 @@ class Engine:
                     if won is not None:
                         return won
                 elif spare:
-                    return Won(spare[0], None)
+                    break
                 else:
                     self._wait(run, step)
+        except AIOError as error:
+            failed = error
         finally:
             self.scheduler.leave(run.route, run.scope)
+        if spare and not isinstance(failed, RequestCancelledError):
+            return Won(spare[0], None)  # nobody did better than an empty answer
+        raise failed or self._failed(run, math.inf)
+
+    def _leave_out_who_lacks_it(self, run: Run) -> None:
+        """Targets without a feature the request needs are not asked at all."""
+        if not run.request.options:
+            return
+        lacking = {}
+        for label in dict.fromkeys(lane.provider for lane in run.route.lanes):
+            missing = self._adapters[label].unsupported(run.request)
+            if missing is not None:
+                lacking[label] = missing
+        run.trail.excluded.update(lane for lane in run.route.lanes if lane.provider in lacking)
+        if len(run.trail.excluded) == len(run.route.lanes):
+            words = ", ".join(f"{label} has no {field!r}" for label, field in lacking.items())
+            raise UnsupportedFeatureError(
+                f"no target can do this: {words}; nothing was sent",
+                request_id=run.request.request_id,
+            )
 
     def _still_wanted(self, run: Run) -> None:
         if run.scope.cancelled:
@@ -147,29 +176,29 @@ class Engine:
     def _send(self, run: Run, lease: Lease, send: Send[A]) -> A | Fault:
         """Ask the target; whatever goes wrong comes back as a value."""
         lane, key = lease.lane, lease.key
-        adapter = self._adapters[lane.provider]
+        adapter = self._adapter(lease)
         target = Target(lane.provider, lane.model, key.masked, key.secret)
         run.scope.sent = False
         run.scope.deadline = self.clock.now() + self._attempt_time(run, lease)
         try:
-            self._check_features(adapter, run.request)
             with run.scope:
                 return send(adapter, run.request, Call(target, run.scope))
         except CallAborted as aborted:
             return aborted_fault(aborted)
         except Exception as error:  # the one place where anything may come out of an SDK
-            return without_secret(adapter.classify(error), key.secret)
+            return read_fault(adapter, error, key.secret, sent=run.scope.sent)
         except BaseException:
             # Ctrl-C inside an SDK call: its connections may be in any state.
             adapter.reset()
             self.scheduler.give_up(lease, sent=run.scope.sent)
             raise
 
-    def _check_features(self, adapter: BaseProvider, request: ChatRequest) -> None:
-        missing = adapter.unsupported(request)
-        if missing is not None:
-            words = f"{adapter.config.label} has no {missing!r}; nothing was sent"
-            raise FaultError(Fault(Kind.UNSUPPORTED, Scope.MODEL, words))
+    def _adapter(self, lease: Lease) -> BaseProvider:
+        try:
+            return self._adapters[lease.lane.provider]
+        except BaseException:  # a third party's factory; its lease must not be lost
+            self.scheduler.give_up(lease, sent=False)
+            raise
 
     def _attempt_time(self, run: Run, lease: Lease) -> float:
         """Seconds for one attempt: as configured, else half while there is somebody else."""
@@ -267,6 +296,16 @@ class Engine:
             attempts=run.trail.attempts,
             request_id=run.request.request_id,
         )
+
+
+def read_fault(adapter: BaseProvider, error: BaseException, secret: str, *, sent: bool) -> Fault:
+    """What came out of an adapter, without the key. What stumbled over an answer has met a bad
+    answer; only before anything was sent can the request be at fault.
+    """
+    fault = without_secret(adapter.classify(error), secret)
+    if sent and fault.status is None and fault.kind in (Kind.BAD_REQUEST, Kind.UNKNOWN):
+        return replace(fault, kind=Kind.BAD_RESPONSE, scope=Scope.MODEL)
+    return fault
 
 
 def aborted_fault(aborted: CallAborted) -> Fault:

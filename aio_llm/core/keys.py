@@ -29,6 +29,10 @@ STRIKES_TO_DISABLE = 3
 _ABOUT_KEYS = frozenset({Scope.KEY, Scope.KEY_MODEL, Scope.GROUP, Scope.GROUP_MODEL})
 
 
+_BY_HAND = frozenset({Kind.BILLING, Kind.ACCOUNT_DISABLED, Kind.MODEL_NOT_FOUND})
+"""What only a person can mend, and so can declare mended."""
+
+
 class KeyState:
     """One key of one provider and what it has done; changed only under the manager's lock."""
 
@@ -79,6 +83,7 @@ class ProviderState:
     keys: list[KeyState]
     day_ends: float = 0.0
     pools: dict[str, KeyPool[KeyState]] = field(default_factory=dict)
+    lanes: dict[str, Lane] = field(default_factory=dict)
 
 
 class KeyManager:
@@ -137,6 +142,7 @@ class KeyManager:
         if pool is None:
             pool = KeyPool(state.keys, lambda key: self.ready_at(lane, key))
             state.pools[lane.model] = pool
+            state.lanes[lane.model] = lane
         return pool
 
     def ready_at(self, lane: Lane, key: KeyState) -> float:
@@ -200,13 +206,22 @@ class KeyManager:
             if not self._take_back(lease, sent=sent):
                 return
             self.release(lease)
-            if lease.probes or not sent:
-                self._renew(lease.lane.provider, list(lease.probes), lease.key)
+            if not sent:
+                self._renew(lease.lane.provider, [], lease.key)
 
-    def release(self, lease: Lease) -> None:
-        """What a lease probed is neither freed nor blamed."""
-        for spot in lease.probes:
-            self.availability.release(spot, lease.turn)
+    def release(self, lease: Lease, but: Place = (), *, answered: bool = False) -> None:
+        """What a lease probed, `but` one place, is not blamed; a vendor that `answered`, if only
+        to refuse, is no longer down.
+        """
+        spots = [spot for spot in lease.probes if spot != but]
+        for spot in spots:
+            record = self.availability.records.get(spot)
+            if answered and record is not None and record.soft:
+                self.availability.succeed(spot, lease.turn)
+            else:
+                self.availability.release(spot, lease.turn)
+        if spots:
+            self._renew(lease.lane.provider, spots, lease.key)
 
     def fail(self, lease: Lease, fault: Fault, *, sent: bool, strike: bool) -> str:
         """The attempt failed; returns why the key was disabled by it, "" if it was not."""
@@ -214,6 +229,8 @@ class KeyManager:
             if not self._take_back(lease, sent=sent):
                 return ""
             key = lease.key
+            if not sent:
+                self._renew(lease.lane.provider, [], key)
             key.errors += 1
             key.last_error = fault.kind.value
             if fault.scope in _ABOUT_KEYS:
@@ -256,8 +273,10 @@ class KeyManager:
 
         "Alike": the same model's limit, ending at the same moment. Returns the sister.
         """
+        if not key.group.startswith("#"):
+            return None  # configured: the person knows better
         for sister in self._states[lane.provider].keys:
-            if sister.group == key.group:
+            if sister.group == key.group or not sister.group.startswith("#"):
                 continue
             spot = place(Scope.GROUP_MODEL, lane.provider, sister.group, lane.quota)
             record = self.availability.records.get(spot)
@@ -278,11 +297,13 @@ class KeyManager:
                 yield from state.keys
 
     def find(self, provider: str, key: str) -> KeyState | None:
-        """A key by its text, its masked form or its number."""
-        for state in self.keys(provider):
-            if key in (state.secret, state.masked, str(state.index)):
+        """A key by its text, its number, or its masked form if no other looks like it."""
+        states = list(self.keys(provider))
+        for state in states:
+            if key in (state.secret, str(state.index)):
                 return state
-        return None
+        alike = [state for state in states if state.masked == key]
+        return alike[0] if len(alike) == 1 else None
 
     def switch(self, key: KeyState, *, on: bool, reason: str = "") -> None:
         """Put a key in or out of use by hand; putting it in forgets why it was out."""
@@ -294,6 +315,8 @@ class KeyManager:
                 index = str(key.index)
                 self.availability.forget(Scope.KEY, key.provider, index)
                 self.availability.forget(Scope.KEY_MODEL, key.provider, index)
+                for scope in (Scope.GROUP, Scope.GROUP_MODEL):
+                    self.availability.forget(scope, key.provider, key.group, kinds=_BY_HAND)
             self._renew(key.provider, [], key)
 
     def reset_daily(self, provider: str | None = None) -> int:
@@ -338,15 +361,12 @@ class KeyManager:
 
     def _rests(self, key: KeyState, now: float) -> tuple[float, str]:
         """Until when, and why, a key rests on at least one model."""
-        index = str(key.index)
         until, reason = -math.inf, ""
-        for spot, record in self.availability.records.items():
-            scope, owner, *rest = spot
-            mine = (scope.startswith("key") and rest[0] == index) or (
-                scope.startswith("group") and rest[0] == key.group
-            )
-            if owner == key.provider and mine and record.free_at > max(until, now):
+        state = self._states[key.provider]
+        places = {spot for lane in state.lanes.values() for spot in self.key_places(lane, key)}
+        for _, record in self.availability.blocking(places, now):
+            if record.free_at > until:
                 until, reason = record.free_at, record.kind.value
         if key.requests >= key.limit:
-            return max(until, self._states[key.provider].day_ends), "daily_limit"
+            return max(until, state.day_ends), "daily_limit"
         return until, reason

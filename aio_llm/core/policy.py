@@ -27,7 +27,7 @@ class Rest(Enum):
 
     HINT: as long as the vendor said, else a guess. DAY: until the vendor's day ends. LONG:
     an hour. BACKOFF: our own guess, doubled per strike; may be tried earlier if there is
-    nowhere else to go. OUT: until reloaded or enabled by hand.
+    nowhere else to go. OUT: for as long as the `AIO` lives.
     """
 
     NONE = "none"
@@ -59,7 +59,7 @@ class Rule:
 POLICY: dict[Kind, Rule] = {
     Kind.MINUTE_LIMIT: Rule(Next.TARGET, Rest.HINT),
     Kind.DAY_LIMIT: Rule(Next.TARGET, Rest.DAY),
-    Kind.BILLING: Rule(Next.TARGET, Rest.LONG),
+    Kind.BILLING: Rule(Next.TARGET, Rest.LONG, Strike.KEY),
     Kind.UPSTREAM_LIMIT: Rule(Next.TARGET, Rest.BACKOFF),
     Kind.BAD_KEY: Rule(Next.TARGET, Rest.LONG, Strike.KEY),
     Kind.ACCOUNT_DISABLED: Rule(Next.TARGET, Rest.LONG, Strike.KEY),

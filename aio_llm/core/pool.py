@@ -84,6 +84,8 @@ class KeyPool(Generic[K]):
             if stamp != self._stamps[index]:
                 heappop(self._resting)
             elif actual <= now:
+                heappop(self._resting)
+                heappush(self._ready, (self._keys[index].rank, index, stamp))
                 soonest = now
                 break
             elif actual != at:

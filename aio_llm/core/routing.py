@@ -76,6 +76,8 @@ class Router:
             raise ConfigError(f"provider: must be a string, got {provider!r}")
         if model is not None and not isinstance(model, str | list | tuple):
             raise ConfigError(f"model: must be a string or a list of strings, got {model!r}")
+        if isinstance(model, list | tuple) and not all(isinstance(one, str) for one in model):
+            raise ConfigError(f"model: must be a list of strings, got {model!r}")
         wanted = model if model is None or isinstance(model, str) else tuple(model)
         question = (provider, wanted, auto, fallback)
         known = self._cache.get(question)
@@ -136,6 +138,9 @@ class Router:
         ]  # fmt: skip
         if found or label is not None:
             return found or self._unknown(label, model)
+        for owner in sorted((p.label for p in self._settings.providers), key=len, reverse=True):
+            if model.startswith((f"{owner}/", f"{owner}:")) and len(model) > len(owner) + 1:
+                return self._named(owner, model[len(owner) + 1 :])
         for separator in ("/", ":"):
             head, found_separator, rest = model.partition(separator)
             if found_separator and rest and self.knows(head):

@@ -67,6 +67,10 @@ class Skip:
     kind: Kind
     until: float
     reason: str
+    index: int
+
+
+_ANSWERED = (Category.RATE_LIMIT, Category.AUTH, Category.INVALID_REQUEST)
 
 
 class Scheduler:
@@ -82,6 +86,7 @@ class Scheduler:
         )
         self._guess = Backoff(GUESS, 2.0, max(settings.max_delay, GUESS))
         self._max_retries = settings.max_retries
+        self._filtered_goes_on = settings.on_content_filter == "next"
         self._clock = clock
         self._random = random
         renew_after_fork(self)
@@ -96,15 +101,27 @@ class Scheduler:
             now = self._clock.now()
             found = self._best(route, trail, now) or self._later(route, trail, now)
             if isinstance(found, Wait):
-                self.line.join(route, waiter)
+                self.line.join(route, waiter, trail)
+                if trail.attempts:  # what this call cannot use, the next one may
+                    self.line.pass_on(route, waiter)
                 return found
-            if self.line.is_behind(route, waiter):
-                self.line.join(route, waiter)
-                return Wait(math.inf, behind=True)
-            self.line.step_out(route, waiter)
             lane, key = found
+            for earlier in self.line.earlier(route, waiter):
+                if self._would_take(earlier.trail, lane, key, now):
+                    earlier.waiter.nudge()
+                    self.line.join(route, waiter, trail)
+                    return Wait(math.inf, behind=True)
+            self.line.step_out(route, waiter)
             trail.tried(lane, key.index)
             return self.keys.grant(lane, key, now)
+
+    def _would_take(self, trail: Trail, lane: Lane, key: KeyState, now: float) -> bool:
+        """A call with that trail has a use for this target now."""
+        if lane in trail.excluded or trail.is_spent(lane, self._max_retries):
+            return False
+        if key.index in trail.spent(lane, self._max_retries):
+            return False
+        return self._lane_at(lane, trail, now)[0] <= now
 
     def leave(self, route: Route, waiter: Waiter) -> None:
         """The call waits no longer, for whatever reason."""
@@ -122,7 +139,7 @@ class Scheduler:
         self, route: Route, trail: Trail, now: float, *, avoided: bool
     ) -> tuple[Lane, KeyState] | None:
         for tier in route.tiers:
-            if len(tier) == 1 and not trail.attempts:
+            if len(tier) == 1 and not trail.attempts and not trail.excluded:
                 key = self._free_key(tier[0], trail, now)
                 if key is not None:
                     return tier[0], key
@@ -135,7 +152,7 @@ class Scheduler:
                 and (key := self._free_key(lane, trail, now)) is not None
             ]
             if free:
-                return min(free, key=lambda pair: pair[1].rank[1:3])
+                return min(free, key=lambda pair: pair[1].rank[:3])
         return None
 
     def _free_key(self, lane: Lane, trail: Trail, now: float) -> KeyState | None:
@@ -166,6 +183,8 @@ class Scheduler:
     def _lane_at(self, lane: Lane, trail: Trail, now: float) -> tuple[float, bool]:
         """When a lane may be used by this call; True if only its own back-off stands before."""
         blocking = self.keys.availability.blocking(self.keys.lane_places(lane), now)
+        if not blocking:
+            return -math.inf, False
         if all(record.soft and not record.is_open for _, record in blocking):
             return trail.again_at(lane), True
         if lane.provider in trail.avoided and any(record.soft for _, record in blocking):
@@ -175,6 +194,8 @@ class Scheduler:
     def settle(self, lease: Lease, fault: Fault, trail: Trail, *, sent: bool) -> Verdict:
         """Give a failed lease back and apply the policy; returns what changed."""
         rule = judge(fault)
+        if fault.kind is Kind.CONTENT_FILTER and self._filtered_goes_on:
+            rule = Rule(Next.MODEL)
         with self.keys.lock:
             now = self._clock.now()
             if rule.next is Next.MODEL and not fault.rotate:
@@ -185,19 +206,25 @@ class Scheduler:
                 trail.not_counted(lease.lane, lease.key.index)
             if rule.rest is Rest.BACKOFF:
                 trail.set_back(lease.lane, now, self.backoff, self._random())
+                trail.not_before(lease.lane, now + (fault.retry_after or 0.0))
             rests, sister = self._rest(lease, fault, rule, now)
             disabled = self.keys.fail(lease, fault, sent=sent, strike=rule.strike is Strike.KEY)
+            self.line.wake_heads()
         return Verdict(rule, rests, disabled, sister)
 
     def _rest(self, lease: Lease, fault: Fault, rule: Rule, now: float) -> tuple[float, str]:
         if rule.rest is Rest.NONE:
-            self.keys.release(lease)
+            self.keys.release(lease, answered=fault.status is not None)
             return 0.0, ""
         sister = self._find_sister(lease, fault, now)
         spot = self._place(lease, rule.at or fault.scope)
+        self.keys.release(lease, spot, answered=fault.category in _ANSWERED)
         old = self.keys.availability.records.get(spot)
-        if old is not None and lease.turn < old.turn and fault.retry_after is None:
-            return max(0.0, old.until - now), sister  # old news: the place rests already
+        if old is not None and lease.turn < old.turn:
+            # Old news: the place rests already, and this is not one more failure in a row.
+            if fault.retry_after is not None:
+                old.until = max(old.until, now + max(fault.retry_after, SHORTEST))
+            return max(0.0, old.free_at - now), sister
         until = self._until(fault, rule, old, lease, now)
         record = self.keys.availability.rest(
             spot, fault.kind, until, soft=rule.rest is Rest.BACKOFF, message=fault.message
@@ -285,16 +312,17 @@ class Scheduler:
         now: float,
     ) -> Skip | None:
         if not key.on:
-            return Skip(lane, key.masked, Kind.BAD_KEY, math.inf, f"disabled: {key.disabled}")
+            words = f"disabled: {key.disabled}"
+            return Skip(lane, key.masked, Kind.BAD_KEY, math.inf, words, key.index)
         records = blocking + self.keys.availability.blocking(self.keys.key_places(lane, key), now)
         if key.requests >= key.limit:
             until = self.keys.day_rest(lane.provider)
             words = f"daily limit of {int(key.limit)} requests used up"
-            return Skip(lane, key.masked, Kind.DAY_LIMIT, until, words)
+            return Skip(lane, key.masked, Kind.DAY_LIMIT, until, words, key.index)
         if not records:
             return None
         spot, record = max(records, key=lambda pair: pair[1].free_at)
         left = record.free_at - now
         when = "until it is reloaded" if left == math.inf else f"for {left:.1f} s"
         words = f"{spot[0]} rests {when}: {record.kind.value}"
-        return Skip(lane, key.masked, record.kind, record.free_at, words)
+        return Skip(lane, key.masked, record.kind, record.free_at, words, key.index)

@@ -42,6 +42,10 @@ class Trail:
         self.setbacks[lane] = self.setbacks.get(lane, 0) + 1
         self.retry_at[lane] = now + backoff.delay(self.setbacks[lane], lambda: random)
 
+    def not_before(self, lane: Lane, moment: float) -> None:
+        """The vendor said when: trying `lane` earlier is for nothing."""
+        self.retry_at[lane] = max(self.retry_at[lane], moment)
+
     def spent(self, lane: Lane, max_retries: int) -> frozenset[int]:
         """Keys this call has tried on `lane` as often as it may."""
         if not self.tries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -15,8 +16,10 @@ from aio_llm.providers.base import Target
 from aio_llm.providers.openai_shape import (
     bad_response,
     build_completion,
+    odd_shapes,
     parse_object,
     raise_if_error,
+    text_chunk,
 )
 from aio_llm.providers.sse import NotEvents, read_events
 from aio_llm.types import ChatCompletion, ChatRequest, StreamChunk, ToolCall, Usage
@@ -102,10 +105,12 @@ def _turn_parts(message: Mapping[str, Any], names: dict[str, str]) -> list[dict[
 
 def _arguments(function: Mapping[str, Any]) -> Any:
     """Google takes an object where OpenAI has text; text that is no JSON fits nowhere."""
-    try:
-        return json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        words = f"the arguments of the call of {function['name']!r} in the history are no JSON"
+    arguments: Any = None
+    with contextlib.suppress(ValueError):
+        arguments = json.loads(function.get("arguments") or "{}")
+    if isinstance(arguments, dict):
+        return arguments
+    words = f"the arguments of the call of {function['name']!r} in the history are no JSON object"
     raise FaultError(Fault(Kind.UNSUPPORTED, Scope.MODEL, words))
 
 
@@ -195,6 +200,11 @@ def _declaration(function: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_completion(content: bytes, target: Target) -> ChatCompletion:
     """The answer in `content`; raises `FaultError` if it is none."""
+    with odd_shapes():
+        return _read_completion(content, target)
+
+
+def _read_completion(content: bytes, target: Target) -> ChatCompletion:
     data = parse_object(content, "the answer")
     raise_if_error(data, content, target)
     candidates = _candidates(data)
@@ -310,6 +320,11 @@ def _usage(data: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk]:
     """A streamed answer; the last chunk is `done`. Raises `FaultError` if it is cut short."""
+    with odd_shapes():
+        yield from _read_chunks(chunks, target)
+
+
+def _read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk]:
     ending = StreamChunk()
     usage: dict[str, Any] | None = None
     has_calls = False
@@ -318,6 +333,7 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
             data = parse_object(payload, "an event of the stream")
             raise_if_error(data, payload, target)
             usage = data.get("usageMetadata") or usage
+            ending.vendor = {"served_model": data.get("modelVersion")}
             for candidate in data.get("candidates") or _no_candidates(data):
                 chunk = _piece(candidate)
                 has_calls = has_calls or bool(chunk.tool_calls)
@@ -325,7 +341,7 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
                 if native:
                     ending.native_finish_reason = native
                     ending.finish_reason = finish_reason(native, has_calls=has_calls)
-                if chunk.is_output:
+                if chunk.is_output or chunk.vendor:
                     yield chunk
     except NotEvents as found:
         body = found.body
@@ -350,11 +366,11 @@ def _no_candidates(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _piece(candidate: Mapping[str, Any]) -> StreamChunk:
     parts = (candidate.get("content") or {}).get("parts")
     if parts and len(parts) == 1 and "text" in parts[0] and not parts[0].get("thought"):
-        return StreamChunk(parts[0]["text"], "", None, candidate.get("index") or 0)
+        return text_chunk(parts[0]["text"], "", candidate.get("index") or 0)
     text, thoughts, calls, rest = _read_parts(candidate)
-    chunk = StreamChunk(text, thoughts, None, candidate.get("index") or 0)
+    chunk = text_chunk(text, thoughts, candidate.get("index") or 0)
     if calls:
         chunk.tool_calls = [ToolCall.model_validate(call) for call in calls]
     if rest:
-        chunk.vendor = {"parts": rest}
+        chunk.vendor = {"vendor_parts": rest}
     return chunk

@@ -12,7 +12,12 @@ from typing import Any
 
 from aio_llm.config import ProviderConfig
 from aio_llm.providers.base import Call
-from aio_llm.providers.openai_shape import encode_body, read_chunks, read_completion
+from aio_llm.providers.openai_shape import (
+    encode_body,
+    plain_messages,
+    read_chunks,
+    read_completion,
+)
 from aio_llm.providers.presets import Preset
 from aio_llm.providers.sdk import SdkProvider
 from aio_llm.transport import lean_client
@@ -51,7 +56,10 @@ class OpenAIShaped(SdkProvider):
         self.client().get(self.preset.key_path, cast_to=self._raw)
 
     def _post(self, request: ChatRequest, call: Call, *, stream: bool) -> Any:
-        body = encode_body(request, call.target.model, self._fields(request, stream=stream))
+        strict = self.preset.strict_history
+        messages = plain_messages(request) if strict else request.messages_json
+        fields = self._fields(request, stream=stream)
+        body = encode_body(request, call.target.model, fields, messages)
         self.sign(call, request.extra_headers)
         client = self.client()
         return client.post(self.preset.chat_path, cast_to=self._raw, content=body, stream=stream)

@@ -8,6 +8,7 @@ without an index, errors inside a 200 in four places. All of them end here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,11 +36,40 @@ _FINISH = {
 _EVENT = "an event of the stream"
 
 
-def encode_body(request: ChatRequest, model: str, more: dict[str, Any]) -> bytes:
-    """The request for `model`: its messages are encoded once, whoever is asked."""
+_PLAIN_MESSAGE = ("role", "content", "name", "refusal", "tool_calls", "tool_call_id")
+_PLAIN_CALL = ("id", "type", "function")
+
+
+def plain_messages(request: ChatRequest) -> bytes:
+    """The messages with nothing in answers sent back but what every vendor knows: reasoning,
+    signatures and the like belong to the vendor that wrote them. Encoded once per request.
+    """
+    made = request.made.get("plain")
+    if made is None:
+        turns = [_plain_message(turn) for turn in request.messages]
+        made = request.messages_json if turns == [*request.messages] else to_json(turns)
+        request.made["plain"] = made
+    plain: bytes = made
+    return plain
+
+
+def _plain_message(turn: dict[str, Any]) -> dict[str, Any]:
+    if turn["role"] != "assistant":
+        return turn
+    kept = {name: turn[name] for name in _PLAIN_MESSAGE if name in turn}
+    if kept.get("tool_calls"):
+        kept["tool_calls"] = [
+            {name: call[name] for name in _PLAIN_CALL if name in call}
+            for call in kept["tool_calls"]
+        ]
+    return kept
+
+
+def encode_body(request: ChatRequest, model: str, more: dict[str, Any], messages: bytes) -> bytes:
+    """The request for `model` around its `messages`, encoded once whoever is asked."""
     fields = {"model": model, **more, **request.extra_body}
     fields.pop("messages", None)
-    return b'%b,"messages":%b}' % (to_json(fields)[:-1], request.messages_json)
+    return b'%b,"messages":%b}' % (to_json(fields)[:-1], messages)
 
 
 def bad_response(why: str, scope: Scope = Scope.MODEL) -> FaultError:
@@ -47,8 +77,27 @@ def bad_response(why: str, scope: Scope = Scope.MODEL) -> FaultError:
     return FaultError(Fault(Kind.BAD_RESPONSE, scope, why, 200))
 
 
+@contextmanager
+def odd_shapes() -> Iterator[None]:
+    """Whatever a reader stumbles over in an answer makes it a bad answer, not a bug of ours."""
+    stumbled = ""
+    try:
+        yield
+    except NotEvents:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        stumbled = type(error).__name__
+    if stumbled:
+        raise bad_response(f"the answer has an unexpected shape ({stumbled})")
+
+
 def read_completion(content: bytes, target: Target) -> ChatCompletion:
     """The answer in `content`; raises `FaultError` if it is none."""
+    with odd_shapes():
+        return _read_completion(content, target)
+
+
+def _read_completion(content: bytes, target: Target) -> ChatCompletion:
     data = parse_object(content, "the answer")
     raise_if_error(data, content, target)
     choices = data.get("choices")
@@ -75,7 +124,7 @@ def build_completion(data: dict[str, Any]) -> ChatCompletion:
 def parse_object(content: bytes, what: str) -> dict[str, Any]:
     """The JSON object in `content` (or the first of a list); anything else is a bad answer."""
     try:
-        data = from_json(content)
+        data = from_json(content.removeprefix(b"\xef\xbb\xbf"))
     except ValueError:
         data = None
     if isinstance(data, list) and data:
@@ -129,14 +178,16 @@ def split_parts(content: Any) -> tuple[str | None, str | None]:
     """Text and thoughts of a content that may be a list of parts (Mistral, custom servers)."""
     if content is None or isinstance(content, str):
         return content, None
+    if not isinstance(content, list):
+        raise bad_response("content is neither text nor a list of parts")
     text, thoughts = "", ""
-    for part in content if isinstance(content, list) else ():
+    for part in content:
         if isinstance(part, str):
             text += part
-        elif isinstance(part, dict) and part.get("type") == "thinking":
+        elif part.get("type") == "thinking":
             inner, _ = split_parts(part.get("thinking"))
             thoughts += inner or ""
-        elif isinstance(part, dict):
+        else:
             text += part.get("text") or ""
     return text, thoughts or None
 
@@ -184,6 +235,11 @@ def read_usage(data: dict[str, Any]) -> Usage | None:
 
 def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk]:
     """A streamed answer; the last chunk is `done`. Raises `FaultError` if it is cut short."""
+    with odd_shapes():
+        yield from _read_chunks(chunks, target)
+
+
+def _read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk]:
     ending = StreamChunk()
     complete = said_something = False
     try:
@@ -199,6 +255,8 @@ def read_chunks(chunks: Iterable[bytes], target: Target) -> Iterator[StreamChunk
                 if piece is not None:
                     said_something = True
                     yield piece
+            if ending.vendor is None and data.get("model"):
+                ending.vendor = {"served_model": data["model"]}
             if data.get("usage") is not None or "x_groq" in data:
                 ending.usage = read_usage(data) or ending.usage
     except NotEvents as found:
@@ -235,13 +293,23 @@ def _piece(
         thoughts = thoughts or more or ""
     calls = delta.get("tool_calls")
     logprobs = choice.get("logprobs")
-    if not (content or thoughts or calls or logprobs):
+    details = delta.get("reasoning_details")
+    if not (content or thoughts or calls or logprobs or details):
         return None
-    chunk = StreamChunk(content or "", thoughts, None, choice.get("index") or 0)
+    chunk = text_chunk(content or "", thoughts, choice.get("index") or 0)
     if calls:
-        chunk.tool_calls = [_call_piece(call) for call in calls if isinstance(call, dict)]
+        chunk.tool_calls = [_call_piece(call) for call in calls]
     chunk.logprobs = logprobs
+    if details:
+        chunk.vendor = {"reasoning_details": details}
     return chunk
+
+
+def text_chunk(content: Any, thoughts: Any, index: Any) -> StreamChunk:
+    """A chunk of these; TypeError if they are of no use to a reader."""
+    if not isinstance(content, str) or not isinstance(thoughts, str) or type(index) is not int:
+        raise TypeError("a piece of the stream is no text")
+    return StreamChunk(content, thoughts, None, index)
 
 
 def _call_piece(call: dict[str, Any]) -> ToolCall:

@@ -15,6 +15,7 @@ class Preset:
     """One vendor. `adapter`: module of this package. `day`: time zone whose midnight resets
     daily limits. `lacks`: request fields it refuses, unless they say what is so anyway.
     `rename`: ours -> its field names.
+    `strict_history`: it refuses other vendors' fields in answers sent back to it.
     `shared_suffix`: models with it share one quota. `env`: names before `_API_KEY(S)`.
     """
 
@@ -31,6 +32,7 @@ class Preset:
     chat_path: str = "/chat/completions"
     asks_usage: bool = True
     shared_suffix: str = ""
+    strict_history: bool = False
 
 
 SO_ANYWAY = {"n": 1, "logprobs": False, "parallel_tool_calls": True}
@@ -57,6 +59,7 @@ PRESETS: tuple[Preset, ...] = (
         models=("llama-3.3-70b-versatile", "llama-3.1-8b-instant"),
         lacks=_GROQ_LACKS,
         key_path="/openai/v1/models",
+        strict_history=True,
         chat_path="/openai/v1/chat/completions",
     ),
     Preset(
@@ -67,6 +70,7 @@ PRESETS: tuple[Preset, ...] = (
         models=("gpt-oss-120b", "zai-glm-4.7"),
         lacks=frozenset({"n", "logit_bias"}),
         rename=(("max_tokens", "max_completion_tokens"),),
+        strict_history=True,
     ),
     Preset(
         "google-ai",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 from aio_llm.config import ProviderConfig
+from aio_llm.fork import renew_after_fork
 from aio_llm.providers.base import BaseProvider, Call
 from aio_llm.providers.presets import SO_ANYWAY, Preset
 from aio_llm.transport import ConnectionPool
@@ -22,6 +24,8 @@ class SdkProvider(BaseProvider):
         self.base_url = config.base_url or preset.base_url
         self.pool = ConnectionPool()
         self._sdk: Any = None
+        self._making = threading.Lock()
+        renew_after_fork(self)
 
     @abstractmethod
     def key_header(self, secret: str) -> dict[str, str]:
@@ -46,8 +50,14 @@ class SdkProvider(BaseProvider):
     def client(self) -> Any:
         """The SDK's one client, see `sign`; one for each key would cost 2.5 to 11 kB."""
         if self._sdk is None:
-            self._sdk = self.make_client()
+            with self._making:
+                if self._sdk is None:
+                    self._sdk = self.make_client()
         return self._sdk
+
+    def after_fork(self) -> None:
+        """Another thread of the parent may have been making the client."""
+        self._making = threading.Lock()
 
     def unsupported(self, request: ChatRequest) -> str | None:
         """The first field given that the preset's row says this vendor refuses."""

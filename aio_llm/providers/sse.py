@@ -28,13 +28,19 @@ _BOM = b"\xef\xbb\xbf"
 def read_events(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The data of each event; raises `NotEvents` if the first line is no field."""
     source = iter(chunks)
-    rest = b""
+    rest: list[bytes] = []
+    waiting = 0
     data: list[bytes] = []
     for chunk in chain((_opening(source),), source):
-        lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
-        rest = lines.pop()
-        if len(rest) > LARGEST_EVENT:
-            raise ValueError(f"one event is over {LARGEST_EVENT} bytes")
+        if b"\n" not in chunk:
+            rest.append(chunk)
+            waiting += len(chunk)
+            if waiting > LARGEST_EVENT:
+                raise ValueError(f"one event is over {LARGEST_EVENT} bytes")
+            continue
+        lines = (b"".join(rest) + chunk).split(b"\n") if rest else chunk.split(b"\n")
+        rest = [lines.pop()]
+        waiting = len(rest[0])
         for line in lines:
             if line[:6] == b"data: ":
                 data.append(line[6:])
@@ -44,8 +50,9 @@ def read_events(chunks: Iterable[bytes]) -> Iterator[bytes]:
                     data = []
             elif line[:5] == b"data:":
                 data.append(line[5:])
-    if rest[:5] == b"data:":
-        data.append(rest[5:].strip())
+    last = b"".join(rest)
+    if last[:5] == b"data:":
+        data.append(last[5:].strip())
     if data:
         yield b"\n".join(data)
 

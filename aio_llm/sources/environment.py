@@ -26,9 +26,10 @@ def settings_from_environment(environ: Mapping[str, str], more: Mapping[str, Any
     return read_settings({"auto_mode": True, **more, "providers": providers})
 
 
+_FIRST = {"groq": 0, "cerebras": 1, "google-ai": 2, "openrouter": 3}
 _ORDER = sorted(
     (row for row in PRESETS if row.env),
-    key=lambda row: ("groq", "cerebras", "google-ai", "openrouter").index(row.name),
+    key=lambda row: _FIRST.get(row.name, len(_FIRST)),
 )
 
 

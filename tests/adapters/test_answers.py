@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from aio_llm import ChatCompletion
+from aio_llm import AIO, ChatCompletion
 from aio_llm.simulator import Simulator
 from tests.adapters.support import VENDORS, WEATHER, ask
+from tests.replay.server import Server, plain
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -165,3 +167,46 @@ def test_a_cost_of_zero_is_a_cost(sim: Simulator) -> None:
     assert ask(sim, "openrouter").cost == 0.0
     assert ask(sim, "openrouter", stream=True).cost == 0.0
     assert ask(sim, "cerebras").cost is None
+
+
+def choices(said: Any, end: Any = "stop") -> list[dict[str, Any]]:
+    """One choice of OpenAI's shape, good for a call and for a stream."""
+    return [{"index": 0, "message": said, "delta": said, "finish_reason": end}]
+
+
+def candidates(content: Any, end: Any = "STOP") -> list[dict[str, Any]]:
+    """One candidate of Google's shape."""
+    return [{"content": content, "finishReason": end}]
+
+
+CALL_AS_TEXT = {"parts": [{"functionCall": "f"}]}
+WRONG: dict[str, tuple[Any, Any]] = {
+    "choices as text": ("none", "none"),
+    "choices as a number": (3, 3),
+    "a choice as text": (["x"], ["x"]),
+    "content as a number": (choices({"content": 3}), candidates(3)),
+    "parts as numbers": (choices({"content": [{"text": 3}]}), candidates({"parts": [3]})),
+    "an end as a list": (
+        choices({"content": "x"}, ["stop"]), candidates({"parts": [{"text": "x"}]}, ["STOP"])),
+    "a tool call as text": (choices({"tool_calls": "f"}), candidates(CALL_AS_TEXT)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("vendor", ["groq", "google-ai"])
+@pytest.mark.parametrize("case", WRONG)
+def test_an_answer_of_a_wrong_shape_falls_over(
+    case: str, vendor: str, stream: bool, sim: Simulator
+) -> None:
+    theirs, googles = WRONG[case]
+    body = json.dumps({"choices": theirs, "candidates": googles}).encode()
+    said = plain(200, b"data: %b\n\n" % body, "text/event-stream") if stream else plain(200, body)
+
+    with Server(lambda _: said) as server:
+        broken = sim.provider(vendor, base_url=server.url, priority=200)
+        with AIO([broken, sim.provider("cerebras")], auto_mode=True) as aio:
+            send = aio.chat_completion_stream if stream else aio.chat_completion
+            answer = send("hello")
+
+            assert answer.provider == "cerebras"
+            assert {a.outcome for a in answer.attempts[:-1]} == {"bad_response"}

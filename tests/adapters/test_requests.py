@@ -235,6 +235,39 @@ def test_an_image_arrives_at_everybody(sim: Simulator) -> None:
     assert openrouter["messages"] == [picture]
 
 
+KNOWN = {"role", "content", "tool_calls", "name", "refusal"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("source", ["openrouter", "google-ai", "groq"])
+@pytest.mark.parametrize("vendor", ["groq", "cerebras"])
+def test_only_what_every_vendor_knows_is_sent_back(
+    vendor: str, source: str, stream: bool, sim: Simulator
+) -> None:
+    question = "[think] [tool] hello"
+    said = ask(sim, source, question, tools=[WEATHER], stream=stream).choices[0].message
+    call = (said.tool_calls or [])[0]
+    result = {"role": "tool", "tool_call_id": call.id, "content": "rain"}
+    sim.clear()
+
+    ask(sim, vendor, [USER, said, result])
+
+    turn = body(sim)["messages"][1]
+    assert set(turn) <= KNOWN
+    assert [set(call) for call in turn["tool_calls"]] == [{"id", "type", "function"}]
+    assert [set(call["function"]) for call in turn["tool_calls"]] == [{"name", "arguments"}]
+
+
+def test_what_openrouter_thought_is_sent_back_to_it(sim: Simulator) -> None:
+    said = ask(sim, "openrouter", "[think] hello").choices[0].message
+    sim.clear()
+
+    ask(sim, "openrouter", [USER, said, USER])
+
+    sent = body(sim)["messages"][1]
+    assert sent["reasoning_details"] == (said.model_extra or {})["reasoning_details"]
+
+
 LACKING = {
     ("groq", "n"): 2,
     ("groq", "logprobs"): True,

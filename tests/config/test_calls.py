@@ -64,6 +64,11 @@ MESSAGES: dict[str, tuple[Any, str]] = {
         says([{"type": "text", "text": "x"}, {"type": "text", "text": "\x00"}]),
         r"messages\[0\].content\[1\].text: has a NUL"),
     "an object": (says([{"type": "text", "text": object()}]), r"messages\[0\].content: cannot"),
+    "a number that is none": (
+        says([{"type": "text", "text": "x", "x": NAN}]), r"messages\[0\].content: cannot"),
+    "a part without text": (says([{"type": "text"}]), r"messages\[0\].content\[0\]"),
+    "a text that is a number": (
+        says([{"type": "text", "text": 3}]), r"messages\[0\].content\[0\]"),
     "a circle": (says([{"type": "text", "text": CYCLE}]), r"messages\[0\].content: cannot"),
     "a deep hole": (says([{"type": "text", "text": DEEP}]), r"messages\[0\].content: cannot"),
     "50 MB": (says("x" * 50_000_000), r"messages\[0\].content: .*50,000,0.* bytes.*shorten"),

@@ -193,6 +193,15 @@ def test_a_configuration_is_a_mapping(values: Any) -> None:
         AIO.from_dict(values)
 
 
+def test_what_is_raised_is_a_config_error_and_nothing_else() -> None:
+    with pytest.raises(ConfigError) as nested:
+        AIO([provider(priority=-1)])
+    with pytest.raises(ConfigError) as part:
+        ApiKey("")
+
+    assert (type(nested.value), type(part.value)) == (ConfigError, ConfigError)
+
+
 def test_all_faults_are_told_at_once() -> None:
     entry = provider(priority=-1, api_keys=[{"key": CANARY, "dayly": 1}], models=[{"priority": -1}])
 

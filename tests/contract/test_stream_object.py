@@ -70,6 +70,58 @@ def test_tool_calls_are_put_together(vendor: str, make_aio: MakeAIO) -> None:
     assert streamed.finish_reason == plain.finish_reason == "tool_calls"
 
 
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "text": {"messages": "hello"},
+    "thoughts": {"messages": "[think] hello"},
+    "a tool": {"messages": "[tool] hello", "tools": [TOOL]},
+    "a limit": {"messages": "hello", "max_tokens": 2},
+}
+
+
+def shape(answer: ChatCompletion) -> dict[str, Any]:
+    """The first choice without what differs from call to call."""
+    choice = answer.choices[0].model_dump()
+    choice["message"].pop("reasoning_details", None)
+    for call in choice["message"]["tool_calls"] or ():
+        del call["id"], call["index"]
+    return choice | {"served_model": (answer.model_extra or {}).get("served_model")}
+
+
+@pytest.mark.parametrize("case", QUESTIONS)
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_the_response_of_a_stream_is_shaped_like_that_of_a_call(
+    vendor: str, case: str, make_aio: MakeAIO
+) -> None:
+    aio = make_aio(vendor)
+    plain = aio.chat_completion(**QUESTIONS[case])
+
+    streamed = aio.chat_completion_stream(**QUESTIONS[case]).response
+
+    assert shape(streamed) == shape(plain)
+
+
+def test_details_of_the_thoughts_are_kept_for_sending_them_back(make_aio: MakeAIO) -> None:
+    aio = make_aio("openrouter")
+
+    message = aio.chat_completion_stream("[think] hello").response.choices[0].message
+
+    details = (message.model_extra or {})["reasoning_details"]
+    assert "".join(part["text"] for part in details) == message.reasoning
+
+
+@pytest.mark.parametrize("vendor", ["cerebras", "openrouter"])
+def test_probabilities_are_put_together(vendor: str, make_aio: MakeAIO) -> None:
+    aio = make_aio(vendor)
+    plain = aio.chat_completion("hello", logprobs=True)
+
+    streamed = aio.chat_completion_stream("hello", logprobs=True).response
+
+    (one,), (other,) = plain.choices, streamed.choices
+    assert [t["token"] for t in other.logprobs["content"]] == [
+        t["token"] for t in one.logprobs["content"]
+    ]
+
+
 def test_nothing_is_known_of_the_end_before_the_end(make_aio: MakeAIO) -> None:
     stream = make_aio("groq").chat_completion_stream("hello")
     next(stream)

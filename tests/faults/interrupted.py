@@ -6,6 +6,7 @@ Reads a configuration from standard input; writes one JSON line per interrupted 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 
@@ -50,6 +51,7 @@ def outcome(situation: Callable[[AIO, str], None], aio: AIO, vendor: str) -> dic
 
 def main() -> None:
     """Every vendor in every situation."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
     aio = AIO(**json.load(sys.stdin))
     aio.warmup()
     for vendor in [config.label for config in aio.settings.providers]:

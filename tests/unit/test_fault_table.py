@@ -120,7 +120,7 @@ SAID: dict[str, tuple[int, object, Kind, Scope, bool]] = {
         Kind.BLOCKED, Scope.PROVIDER, False),
     "403": (403, error("not for you"), Kind.FORBIDDEN, Scope.KEY_MODEL, True),
     "307": (307, "", Kind.REDIRECT, Scope.PROVIDER, False),
-    "499": (499, "", Kind.CANCELLED, Scope.REQUEST, False),
+    "499": (499, "", Kind.SERVER, Scope.MODEL, False),
     "Groq 498": (498, error("capacity"), Kind.SERVER, Scope.MODEL, False),
     "an upstream 502": (
         502, error("Provider returned error", metadata={"provider_name": "X"}),

@@ -177,6 +177,16 @@ def test_a_model_whose_name_begins_like_a_provider_is_found_by_its_whole_name() 
     assert names(routed(SETTINGS, model="groq/llama")) == [("groq", "llama")]
 
 
+@pytest.mark.parametrize("name", ["team/groq", "eu:groq", "a/b/c"])
+def test_a_provider_may_have_any_name(name: str) -> None:
+    entry = {"provider": "groq", "name": name, "api_keys": ["k"], "models": ["llama", "x/y:z"]}
+    settings = read_settings({"providers": [entry]})
+
+    for model in ("llama", "x/y:z"):
+        assert names(routed(settings, model=f"{name}/{model}")) == [(name, model)]
+        assert names(routed(settings, model=f"{name}:{model}")) == [(name, model)]
+
+
 def test_free_models_of_openrouter_share_one_quota() -> None:
     settings = read_settings(
         {
