@@ -38,8 +38,8 @@ class KeyState:
 
     __slots__ = (
         "disabled", "errors", "failures", "group", "in_flight", "index", "last_error",
-        "last_used", "limit", "masked", "on", "priority", "provider", "requests", "secret",
-        "strikes", "total",
+        "last_used", "limit", "masked", "on", "places", "priority", "provider", "requests",
+        "secret", "strikes", "total",
     )  # fmt: skip
 
     def __init__(self, provider: str, index: int, key: ApiKey) -> None:
@@ -54,8 +54,14 @@ class KeyState:
         self.on = key.is_active
         self.disabled = "" if key.is_active else "is_active is False in the configuration"
         self.strikes = self.failures = self.errors = self.total = self.in_flight = 0
+        self.places: dict[Lane, tuple[Place, ...]] = {}
         self.last_error: str | None = None
         self.last_used: float | None = None
+
+    def move_to(self, group: str) -> None:
+        """Share the quota of `group` from now on."""
+        self.group = group
+        self.places = {}
 
     @property
     def rank(self) -> Rank:
@@ -92,6 +98,7 @@ class KeyManager:
     def __init__(self, providers: list[ProviderConfig], clock: Clock) -> None:
         self.lock = threading.RLock()
         self.availability = Availability()
+        self._lane_places: dict[Lane, tuple[Place, Place]] = {}
         self._clock = clock
         self._states = {config.label: self._state(config) for config in providers}
         renew_after_fork(self)
@@ -118,20 +125,26 @@ class KeyManager:
 
     def lane_places(self, lane: Lane) -> tuple[Place, Place]:
         """The places that concern every key of a lane."""
-        return (
-            place(Scope.PROVIDER, lane.provider),
-            place(Scope.MODEL, lane.provider, lane.model),
-        )
+        known = self._lane_places.get(lane)
+        if known is None:
+            known = self._lane_places[lane] = (
+                place(Scope.PROVIDER, lane.provider),
+                place(Scope.MODEL, lane.provider, lane.model),
+            )
+        return known
 
     def key_places(self, lane: Lane, key: KeyState) -> tuple[Place, ...]:
         """The places that concern one key on a lane."""
-        index = str(key.index)
-        return (
-            place(Scope.KEY, lane.provider, index),
-            place(Scope.KEY_MODEL, lane.provider, index, lane.model),
-            place(Scope.GROUP, lane.provider, key.group),
-            place(Scope.GROUP_MODEL, lane.provider, key.group, lane.quota),
-        )
+        known = key.places.get(lane)
+        if known is None:
+            index = str(key.index)
+            known = key.places[lane] = (
+                place(Scope.KEY, lane.provider, index),
+                place(Scope.KEY_MODEL, lane.provider, index, lane.model),
+                place(Scope.GROUP, lane.provider, key.group),
+                place(Scope.GROUP_MODEL, lane.provider, key.group, lane.quota),
+            )
+        return known
 
     def pool(self, lane: Lane, now: float) -> KeyPool[KeyState]:
         """The keys of a lane, made at its first use; a new day starts here."""
@@ -283,8 +296,8 @@ class KeyManager:
             if record is not None and abs(record.until - until) < 1.0:
                 for each in self._states[lane.provider].keys:
                     if each.group == key.group and each is not key:
-                        each.group = sister.group
-                key.group = sister.group
+                        each.move_to(sister.group)
+                key.move_to(sister.group)
                 return sister
         return None
 
