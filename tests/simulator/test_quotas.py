@@ -101,7 +101,8 @@ def test_models_can_share_one_counter() -> None:
 def test_groq_tells_what_is_left() -> None:
     quota = Quota("groq", rpd=10, tpm=1000)
     with Simulator(quotas=[quota], clock=Clock()) as sim:
-        raw = Caller(sim, "groq").client().chat.completions.with_raw_response
+        caller = Caller(sim, "groq")
+        raw = caller.client().chat.completions.with_raw_response
         messages = [{"role": "user", "content": "hello"}]
         headers = raw.create(model=sim.models("groq")[0], messages=messages).headers
 
