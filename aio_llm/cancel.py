@@ -98,12 +98,13 @@ class CancelToken:
     def __repr__(self) -> str:
         return f"CancelToken(cancelled={self.cancelled})"
 
-    def __getstate__(self) -> dict[str, bool]:
-        return {"cancelled": self.cancelled}
+    def __getstate__(self) -> dict[str, float]:
+        return {"left": self.left}
 
-    def __setstate__(self, state: dict[str, bool]) -> None:
+    def __setstate__(self, state: dict[str, float]) -> None:
         CancelToken.__init__(self)
-        self._cancelled = state["cancelled"]
+        self._cancelled = state["left"] == 0
+        self._expires = time.monotonic() + state["left"]
 
     def attach(self, call: Cancellable) -> None:
         """Cancel `call` when this token is cancelled, at once if it already is."""

@@ -75,13 +75,16 @@ def parse_head(block: bytes) -> Head:
     lines = block.split(b"\r\n") if b"\r\n" in block else block.split(b"\n")
     version, _, rest = lines[0].partition(b" ")
     code = rest[:3]
-    if not version.startswith(b"HTTP/1.") or not code.isdigit():
+    is_http = version.startswith(b"HTTP/1.") and rest[3:4] in (b" ", b"")
+    if not is_http or len(code) != 3 or not code.isdigit():
         raise WireError("RemoteProtocolError", "the answer is not HTTP/1.1")
     head = Head(int(code), [], keep_alive=version != b"HTTP/1.0")
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         if colon:
             _note(head, name.strip().lower(), value.strip())
+    if head.chunked and head.length is not None:
+        head.length, head.keep_alive = None, False  # RFC 9112, section 6.3: a smuggler's sign
     if head.status in (204, 304):
         head.length, head.chunked = 0, False
     if head.length is None and not head.chunked:
@@ -100,7 +103,7 @@ def _note(head: Head, name: bytes, value: bytes) -> None:
             raise WireError("RemoteProtocolError", "the answer has a bad content-length")
         head.length = int(value)
     elif name == b"transfer-encoding":
-        head.chunked = b"chunked" in value.lower()
+        head.chunked = value.lower().split(b",")[-1].strip() == b"chunked"
     elif name == b"connection":
         head.keep_alive = b"close" not in value.lower()
 
@@ -199,6 +202,8 @@ def _whole_chunks(buffer: bytearray, pieces: list[bytes]) -> tuple[int, bool]:
             return buffer.find(b"\r\n\r\n", start) + 4, True
         if len(buffer) < start + size + 2:
             return position, False
+        if buffer[start + size : start + size + 2] != b"\r\n":
+            raise WireError("RemoteProtocolError", "a chunk is longer than it says")
         pieces.append(bytes(buffer[start : start + size]))
         position = start + size + 2
 

@@ -35,13 +35,17 @@ _READ = 65_536
 
 
 class Wire:
-    """One connection. Used by one call at a time, which holds it through its scope."""
+    """One connection. Used by one call at a time, which holds it through its scope.
+
+    `rested`: seconds it lay idle before this call, -1 for a new one.
+    """
 
     def __init__(self, sock: socket.socket, scope: CancelScope, proxy: Proxy | None) -> None:
         self._sock = sock
         self._scope: CancelScope | None = scope
         self._proxy = proxy
         self._since = time.monotonic()
+        self.rested = -1.0
         self.buffer = bytearray()
 
     def lend(self, scope: CancelScope) -> None:
@@ -52,6 +56,7 @@ class Wire:
             self.close()
             raise
         self._scope = scope
+        self.rested = time.monotonic() - self._since
 
     def rest(self) -> None:
         """Work for nobody: a late cancel of the last call cannot reach this socket."""

@@ -16,6 +16,7 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +27,9 @@ from aio_llm.sockets import Wire, open_wire, proxy_for
 
 KEEP_ALIVE = 60.0
 """Seconds an idle connection is kept."""
+
+STALE_AFTER = 1.0
+"""Seconds of rest after which a server may be about to hang up without our knowing."""
 
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one answer, after which the call is given up."""
@@ -49,8 +53,11 @@ def shared_ssl_context() -> ssl.SSLContext:
 class ConnectionPool:
     """Connections of one process by origin, last used first out. Thread-safe without a lock."""
 
-    def __init__(self, verify: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, verify: ssl.SSLContext | None = None, stale_after: float = STALE_AFTER
+    ) -> None:
         self._verify = verify
+        self.stale_after = stale_after
         self._idle: dict[str, deque[Wire]] = {}
         self.opened = 0
         renew_after_fork(self)
@@ -67,6 +74,10 @@ class ConnectionPool:
                 wire.lend(scope)
                 return wire
             wire.close()
+        return self.open(scheme, host, port, scope)
+
+    def open(self, scheme: str, host: str, port: int, scope: CancelScope) -> Wire:
+        """A new connection, held by `scope`."""
         context = (self._verify or shared_ssl_context()) if scheme == "https" else None
         self.opened += 1
         return open_wire(scheme, host, port, context, scope, proxy_for(scheme, host))
@@ -178,14 +189,9 @@ def lean_client(http: ModuleType, pool: ConnectionPool) -> Any:
     return client
 
 
-_classes: dict[tuple[str, str], Any] = {}
-
-
+@cache
 def _transport_class(http: ModuleType) -> Any:
     """`BaseTransport` of `http` over a `ConnectionPool`; errors are that library's own."""
-    known = _classes.get((http.__name__, "transport"))
-    if known is not None:
-        return known
 
     class PooledBody(http.SyncByteStream, Body):  # type: ignore[name-defined,misc]
         """`Body` as that library's stream type."""
@@ -216,7 +222,6 @@ def _transport_class(http: ModuleType) -> Any:
         def close(self) -> None:
             self.pool.close()
 
-    _classes[(http.__name__, "transport")] = PooledTransport
     return PooledTransport
 
 
@@ -229,22 +234,34 @@ def _exchange(
     message = encode_request(request.method, url.raw_path, request.headers.raw, request.read())
     wire = pool.take(*origin, scope)
     try:
-        heard = wire.send(wire.proxied(message, scheme, url.netloc))
-        scope.sent = True
-        head = read_head(wire)
-        head.keep_alive = head.keep_alive and heard
-    except BaseException:
-        wire.close()
-        raise
+        head = _ask(wire, message, url, scope)
+    except WireError:
+        if wire.buffer or wire.rested < pool.stale_after:
+            raise
+        # A server closes what has rested long, and our request may have crossed that on the
+        # way (RFC 9112, section 9.3.1): once more, on a fresh connection.
+        wire = pool.open(*origin, scope)
+        head = _ask(wire, message, url, scope)
     return head, body_class(wire, head, pool, origin)
 
 
+def _ask(wire: Wire, message: bytes, url: Any, scope: CancelScope) -> Head:
+    """Send one request and read the head of its answer; hangs up if that fails."""
+    try:
+        heard = wire.send(wire.proxied(message, url.scheme, url.netloc))
+        scope.sent = True
+        head = read_head(wire)
+    except BaseException:
+        wire.close()
+        raise
+    head.keep_alive = head.keep_alive and heard
+    return head
+
+
+@cache
 def _client_class(http: ModuleType) -> Any:
     """`Client` of `http` without cookies, redirects, auth flows and merged defaults."""
-    known = _classes.get((http.__name__, "client"))
-    if known is not None:
-        return known
-    urls: dict[str, Any] = {}
+    parse = lru_cache(maxsize=1000)(http.URL)
 
     class LeanClient(http.Client):  # type: ignore[name-defined,misc]
         """Sends exactly what the SDK built; the answer is also noted on the call's scope."""
@@ -256,12 +273,8 @@ def _client_class(http: ModuleType) -> Any:
         ) -> Any:
             if any(more.get(part) for part in ("data", "files", "json", "params", "cookies")):
                 return super().build_request(method, url, headers=headers, content=content, **more)
-            parsed = urls.get(str(url))
-            if parsed is None:
-                if len(urls) > 1000:
-                    urls.clear()
-                parsed = urls[str(url)] = http.URL(str(url))
-            return http.Request(method, parsed, headers=_sent_headers(headers), content=content)
+            headers = _sent_headers(headers)
+            return http.Request(method, parse(str(url)), headers=headers, content=content)
 
         def send(self, request: Any, *, stream: bool = False, **_: Any) -> Any:
             response = self.lean.handle_request(request)
@@ -278,7 +291,6 @@ def _client_class(http: ModuleType) -> Any:
                 response.read()
             return response
 
-    _classes[(http.__name__, "client")] = LeanClient
     return LeanClient
 
 
