@@ -91,9 +91,8 @@ class Engine:
         """Get an answer from the best target that has one; raises `AIOError`."""
         self._leave_out_who_lacks_it(run)
         spare: list[A] = []
-        failed: AIOError | None = None
         try:
-            while failed is None:
+            while True:
                 self._still_wanted(run)
                 step = self.scheduler.take(run.route, run.trail, run.scope)
                 if isinstance(step, Lease):
@@ -105,12 +104,11 @@ class Engine:
                 else:
                     self._wait(run, step)
         except AIOError as error:
-            failed = error
+            if not spare or isinstance(error, RequestCancelledError):
+                raise
         finally:
             self.scheduler.leave(run.route, run.scope)
-        if spare and not isinstance(failed, RequestCancelledError):
-            return Won(spare[0], None)  # nobody did better than an empty answer
-        raise failed or self._failed(run, math.inf)
+        return Won(spare[0], None)  # nobody did better than an empty answer
 
     def _leave_out_who_lacks_it(self, run: Run) -> None:
         """Targets without a feature the request needs are not asked at all."""
