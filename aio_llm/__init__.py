@@ -33,6 +33,16 @@ if TYPE_CHECKING:
         StreamInterruptedError,
         UnsupportedFeatureError,
     )
+    from aio_llm.event_records import (
+        Alert,
+        AttemptFailed,
+        CircuitClosed,
+        CircuitOpened,
+        EventRecord,
+        KeyDisabled,
+        RequestCompleted,
+        RequestFailed,
+    )
     from aio_llm.faults import ErrorInfo
     from aio_llm.providers.base import BaseProvider, Call, KeyCheck, Target
     from aio_llm.providers.registry import register_provider
@@ -63,6 +73,10 @@ _HOMES = {
         "NetworkError", "RateLimitError", "RequestCancelledError", "RequestTimeoutError",
         "ServerError", "StreamInterruptedError", "UnsupportedFeatureError",
     ),
+    "event_records": (
+        "Alert", "AttemptFailed", "CircuitClosed", "CircuitOpened", "EventRecord", "KeyDisabled",
+        "RequestCompleted", "RequestFailed",
+    ),
     "faults": ("ErrorInfo",),
     "providers.base": ("BaseProvider", "Call", "KeyCheck", "Target"),
     "providers.registry": ("register_provider",),
@@ -75,14 +89,14 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AIO", "AIOError", "AllAttemptsFailedError", "ApiKey", "Attempt", "AuthenticationError",
-    "BaseProvider", "Call", "CancelToken", "ChatCompletion", "ChatMessage", "ChatRequest",
-    "ChatStream", "Choice", "Clock", "ConfigError", "ContentFilterError", "ContextLengthError",
-    "ErrorInfo", "FakeClock", "InvalidRequestError", "KeyCheck", "ModelConfig",
-    "ModelNotFoundError", "NetworkError", "ProviderConfig", "RateLimitError",
-    "RequestCancelledError", "RequestTimeoutError", "ServerError", "StreamChunk",
-    "StreamInterruptedError", "SystemClock", "Target", "ToolCall", "UnsupportedFeatureError",
-    "Usage", "register_provider",
+    "AIO", "AIOError", "Alert", "AllAttemptsFailedError", "ApiKey", "Attempt", "AttemptFailed",
+    "AuthenticationError", "BaseProvider", "Call", "CancelToken", "ChatCompletion", "ChatMessage",
+    "ChatRequest", "ChatStream", "Choice", "CircuitClosed", "CircuitOpened", "Clock", "ConfigError",
+    "ContentFilterError", "ContextLengthError", "ErrorInfo", "EventRecord", "FakeClock",
+    "InvalidRequestError", "KeyCheck", "KeyDisabled", "ModelConfig", "ModelNotFoundError",
+    "NetworkError", "ProviderConfig", "RateLimitError", "RequestCancelledError", "RequestCompleted",
+    "RequestFailed", "RequestTimeoutError", "ServerError", "StreamChunk", "StreamInterruptedError",
+    "SystemClock", "Target", "ToolCall", "UnsupportedFeatureError", "Usage", "register_provider",
 ]  # fmt: skip
 
 

@@ -131,20 +131,28 @@ def current_scope() -> CancelScope | None:
 class CancelScope:
     """The life of one call: its cancel signal, its deadline, the socket that is busy for it.
 
-    `deadline` and the values of `now()` are seconds of one monotonic clock. `pause` bounds
-    a single read (seconds). Thread-safe; entered (`with scope:`) on the thread that blocks.
+    `deadline` and the values of `now()` are seconds of one monotonic clock, of which `rate` pass
+    in a real second. `pause` bounds a single read (seconds). `resent`: how often the request was
+    sent once more. Thread-safe; entered (`with scope:`) on the thread that blocks.
     """
 
     __slots__ = (
         "_cancelled", "_generation", "_lock", "_outer", "_socket", "_token", "_wake",
-        "answer", "deadline", "detach_body", "headers", "now", "pause", "sent",
+        "answer", "deadline", "detach_body", "headers", "now", "pause", "rate", "resent", "sent_at",
     )  # fmt: skip
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, deadline: float = math.inf):
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        deadline: float = math.inf,
+        rate: float = 1.0,
+    ):
         self.now = now
+        self.rate = rate
         self.deadline = deadline
         self.pause = math.inf
-        self.sent = False
+        self.sent_at: float | None = None
+        self.resent = 0
         self.detach_body = False
         self.answer: Any = None
         self.headers: Mapping[str, str] = {}
@@ -155,6 +163,15 @@ class CancelScope:
         self._token: CancelToken | None = None
         self._wake: threading.Event | None = None
         self._outer: CancelScope | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Something of the request has left."""
+        return self.sent_at is not None
+
+    @sent.setter
+    def sent(self, left: bool) -> None:
+        self.sent_at = self.now() if left else None
 
     def watch(self, token: CancelToken) -> None:
         """Be cancelled when `token` is."""
@@ -199,7 +216,7 @@ class CancelScope:
     def budget(self, limit: float = math.inf) -> float | None:
         """Seconds a blocking operation may take now, None for no bound; raises `CallAborted`."""
         self.check()
-        left = min(self.deadline - self.now(), self.pause, limit)
+        left = min((self.deadline - self.now()) / self.rate, self.pause, limit)
         if self._token is not None:
             left = min(left, self._token.left)
         return None if left == math.inf else max(left, 1e-4)
@@ -238,6 +255,11 @@ class CancelScope:
         """Wake a `wait()` so that its caller looks again."""
         if self._wake is not None:
             self._wake.set()
+
+    @property
+    def nudged(self) -> bool:
+        """A `wait()` would return at once."""
+        return self._cancelled or (self._wake is not None and self._wake.is_set())
 
     def __enter__(self) -> CancelScope:
         self._outer = getattr(_here, "scope", None)

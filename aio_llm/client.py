@@ -5,32 +5,41 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from aio_llm.cancel import CancelScope, CancelToken
+from aio_llm.checks import Checks
 from aio_llm.clock import Clock, SystemClock
-from aio_llm.config import ApiKey, ProviderConfig, Settings, read_settings
+from aio_llm.config import ProviderConfig, Routing, Settings, read_settings
 from aio_llm.core import events
-from aio_llm.core.engine import Engine, Run
+from aio_llm.core.availability import Place
+from aio_llm.core.engine import Engine, Send, tokens_used
+from aio_llm.core.report import Report
 from aio_llm.core.routing import Router
+from aio_llm.core.run import A, Run, Won
 from aio_llm.core.scheduler import Scheduler
-from aio_llm.core.trail import Trail
-from aio_llm.errors import ConfigError, InvalidRequestError, bare_errors
+from aio_llm.core.sessions import check_session
+from aio_llm.core.trail import Demand, Trail
+from aio_llm.errors import InvalidRequestError, bare_errors
 from aio_llm.fork import renew_after_fork
+from aio_llm.openai_spelling import Chat
 from aio_llm.options import (
     SAMPLING,
     ChatOptions,
     StreamOptions,
     check_keywords,
+    seconds,
     takes,
 )
 from aio_llm.overview import Overview
-from aio_llm.providers.base import BaseProvider, Call, KeyCheck
+from aio_llm.providers.base import BaseProvider, Call
 from aio_llm.providers.registry import check_provider, make_provider
 from aio_llm.requests import build_request
+from aio_llm.state.base import Store
+from aio_llm.tokens import estimate_messages
 
 if TYPE_CHECKING:
     from aio_llm.stream import ChatStream
@@ -50,14 +59,15 @@ class _Adapters(dict[str, BaseProvider]):
         return self.setdefault(label, make_provider(self._configs[label]))
 
 
-class AIO(Overview):
+class AIO(Overview, Checks):
     """One dependable chat endpoint over many vendors, models and keys. Thread-safe.
 
     `providers`: `ProviderConfig` objects or dicts. All times in seconds. `timeout`: a whole
     call with all its attempts (a stream: until its first output); `idle_timeout`: between
     chunks; `max_wait`: waiting for capacity. `enable_validation=False` sends sampling options
-    unchecked. `on_content_filter="next"` tries another model when a filter refuses. Raises
-    `ConfigError` naming the field. Pickles as its configuration; safe to use after fork.
+    unchecked. `on_content_filter="next"` tries another model when a filter refuses. `routing`:
+    what decides among targets that are free (aio_llm/core/rules.py). Raises `ConfigError` naming
+    the field. Pickles as its configuration; safe to use after fork.
     """
 
     @bare_errors
@@ -75,6 +85,7 @@ class AIO(Overview):
         enable_logging: bool = False,
         enable_validation: bool = True,
         on_content_filter: Literal["stop", "next"] = "stop",
+        routing: Routing = "priority",
         clock: Clock | None = None,
         **more: Any,
     ) -> None:
@@ -89,12 +100,21 @@ class AIO(Overview):
         if settings.enable_logging:
             events.enable()
         self._router = Router(settings)
-        self._scheduler = Scheduler(settings, self._clock)
+        self._scheduler = Scheduler(settings, self._clock, store=self._open_store())
         self._adapters = _Adapters(settings.providers)
-        self._engine = Engine(settings, self._adapters, self._scheduler, self._clock)
+        self._report = Report(settings.alerts, self._clock)
+        self._engine = Engine(settings, self._adapters, self._scheduler, self._clock, self._report)
         self._calls: dict[str, CancelScope] = {}
         renew_after_fork(self)
         self._prefix = f"aio-{os.urandom(4).hex()}"
+
+    def _open_store(self) -> Store | None:
+        if self.settings.state == "memory":
+            return None
+        from aio_llm.state import open_store
+
+        is_real = isinstance(self._clock, SystemClock)
+        return open_store(self.settings.state, "store" if is_real else "caller")
 
     @classmethod
     @bare_errors
@@ -143,15 +163,16 @@ class AIO(Overview):
         """
         check_keywords("chat_completion", options, ChatOptions)
         run = self._run(messages, options)
+        won = self._perform(run, _ask)
+        answer = won.answer
+        closed: tuple[Place, ...] = ()
         try:
-            won = self._engine.perform(run, _ask)
             if won.lease is not None:
-                self._scheduler.succeed(won.lease)
+                closed = self._scheduler.succeed(won.lease, tokens_used(answer.usage))
         finally:
             self._finish(run)
-        answer = won.answer
         answer.attempts = run.trail.attempts
-        answer.latency = self._clock.now() - run.trail.started
+        answer.latency = self._report.answered(run, won, answer.usage, closed=closed)
         answer.request_id = run.request.request_id
         return answer
 
@@ -169,18 +190,12 @@ class AIO(Overview):
         how = options.get("on_interrupt", "raise")
         if how not in ("raise", "restart"):
             raise InvalidRequestError(f"on_interrupt: must be 'raise' or 'restart', got {how!r}")
-        idle = _seconds("idle_timeout", options.get("idle_timeout"), self.settings.idle_timeout)
+        idle = seconds("idle_timeout", options.get("idle_timeout"), self.settings.idle_timeout)
         run = self._run(messages, options, stream=True)
-        won = None
-        try:
-            won = self._engine.perform(run, OpenedStream)
-        finally:
-            if won is None:
-                self._finish(run)
         return ChatStream(
             self._engine,
             run,
-            won,
+            self._perform(run, OpenedStream),
             idle_timeout=idle,
             on_interrupt=how,
             finish=lambda: self._finish(run),
@@ -206,35 +221,6 @@ class AIO(Overview):
             scope.cancel()
         return len(scopes)
 
-    @bare_errors
-    def validate_api_key(self, provider: str, key: str, *, timeout: float = 30.0) -> KeyCheck:
-        """Whether the vendor accepts `key`; spends no tokens. `timeout`: seconds.
-
-        `provider`: a configured one, or any vendor's name. Raises `ConfigError` if unknown.
-        """
-        from aio_llm.checks import check_key
-
-        if not isinstance(key, str):
-            raise ConfigError(f"key: must be a string, not {type(key).__name__}")
-        key = ApiKey(key).key.get_secret_value()
-        adapter = self._adapter_for(provider, key)
-        return check_key(adapter, key, self._clock, _seconds("timeout", timeout, timeout))
-
-    def _adapter_for(self, provider: str, key: str) -> BaseProvider:
-        if self._router.knows(provider):
-            return self._adapters[self._router.label(provider)]
-        made: dict[str, Any] = {"provider": provider, "api_keys": [key], "models": ["any"]}
-        return make_provider(ProviderConfig(**made))
-
-    @bare_errors
-    def validate_config(self, *, timeout: float = 30.0) -> list[KeyCheck]:
-        """`validate_api_key` for every configured key, in order; spends no tokens."""
-        return [
-            self.validate_api_key(config.label, key.key.get_secret_value(), timeout=timeout)
-            for config in self.settings.providers
-            for key in config.api_keys
-        ]
-
     def warmup(self) -> None:
         """Import the SDKs of all configured providers now instead of at their first call."""
         for config in self.settings.providers:
@@ -245,6 +231,8 @@ class AIO(Overview):
         self.cancel_all()
         for adapter in list(self._adapters.values()):
             adapter.close()
+        if self._scheduler.sharing is not None:
+            self._scheduler.sharing.close()
 
     def __enter__(self) -> AIO:
         return self
@@ -271,8 +259,8 @@ class AIO(Overview):
         if cancel is not None and not isinstance(cancel, CancelToken):
             raise InvalidRequestError(f"cancel: must be a CancelToken, got {cancel!r}")
         started = self._clock.now()
-        ends = started + _seconds("timeout", given.get("timeout"), self.settings.timeout)
-        max_wait = _seconds("max_wait", given.get("max_wait"), self.settings.max_wait, zero=True)
+        ends = started + seconds("timeout", given.get("timeout"), self.settings.timeout)
+        max_wait = seconds("max_wait", given.get("max_wait"), self.settings.max_wait, zero=True)
         request = build_request(
             messages,
             {name: given[name] for name in SAMPLING if name in given},
@@ -286,8 +274,8 @@ class AIO(Overview):
         run = Run(
             request,
             self.route(given),
-            CancelScope(self._clock.now, ends),
-            Trail(started),
+            CancelScope(self._clock.now, ends, self._clock.rate),
+            Trail(started, _demand(request), session=check_session(given.get("session"))),
             ends,
             max_wait,
             time.time(),
@@ -297,6 +285,15 @@ class AIO(Overview):
         if cancel is not None:
             run.scope.watch(cancel)
         return run
+
+    def _perform(self, run: Run, send: Send[A]) -> Won[A]:
+        """The engine's answer; a call without one is over, and told."""
+        try:
+            return self._engine.perform(run, send)
+        except BaseException as error:
+            self._finish(run)
+            self._report.ended(run, error)
+            raise
 
     def _name(self, request_id: str | None) -> str:
         if request_id is None:
@@ -323,47 +320,9 @@ def _ask(adapter: BaseProvider, request: ChatRequest, call: Call) -> ChatComplet
     return adapter.chat(request, call)
 
 
-_LONGEST = 1e9
-
-
-def _seconds(name: str, value: Any, default: float, *, zero: bool = False) -> float:
-    if value is None:
-        return default
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (value > 0 or (zero and value == 0)) or value > _LONGEST:
-        least = "0 or more" if zero else "more than 0"
-        raise InvalidRequestError(f"{name}: must be {least} seconds, got {value!r}")
-    return float(value)
-
-
-class Chat:
-    """`aio.chat`: OpenAI's spelling."""
-
-    def __init__(self, aio: AIO) -> None:
-        self.completions = Completions(aio)
-
-
-class Completions:
-    """`aio.chat.completions`: OpenAI's spelling."""
-
-    def __init__(self, aio: AIO) -> None:
-        self._aio = aio
-
-    def create(
-        self,
-        *,
-        messages: str | Iterable[Any],
-        model: str | Sequence[str] | None = None,
-        stream: bool = False,
-        max_completion_tokens: int | None = None,
-        stream_options: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> ChatCompletion | ChatStream:
-        """`chat_completion` with OpenAI's signature; usage is always in the stream."""
-        if max_completion_tokens is not None:
-            options.setdefault("max_tokens", max_completion_tokens)
-        if model == "auto":
-            model = None
-        if stream:
-            return self._aio.chat_completion_stream(messages, model=model, **options)
-        return self._aio.chat_completion(messages, model=model, **options)
+def _demand(request: ChatRequest) -> Demand:
+    most = request.options.get("max_tokens")
+    return Demand(
+        lambda: estimate_messages(request.messages_json),
+        most if isinstance(most, int) and most > 0 else None,
+    )

@@ -25,6 +25,9 @@ class Clock:
     (NTP, DST, a person) moves no daily limit and no cool-down.
     """
 
+    rate = 1.0
+    """Seconds of this clock in a real one: another rate lets tests of hours run in minutes."""
+
     def __init__(self) -> None:
         self._wall_offset = time.time() - self.now()
 

@@ -7,12 +7,11 @@ repeats a value that could be a secret. snake_case and camelCase spellings are b
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,12 +22,26 @@ from pydantic import (
     model_validator,
 )
 
+from aio_llm.addresses import check_header, check_url, without_password
+from aio_llm.allowances import PERIODS
 from aio_llm.errors import ConfigError
 from aio_llm.faults import mask
+from aio_llm.sealing import seal, unseal
 
-Seconds = Annotated[float, Field(gt=0)]
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError("must be a finite number of seconds")
+    return seconds
+
+
+Seconds = Annotated[float, Field(gt=0), AfterValidator(_finite)]
+Delay = Annotated[float, Field(ge=0), AfterValidator(_finite)]
 Limit = Annotated[int, Field(gt=0)]
 Priority = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Routing = Literal["priority", "cheapest", "fastest", "least_busy", "round_robin", "weighted"]
 
 
 class Section(BaseModel):
@@ -62,12 +75,24 @@ def snake_case(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
 
 
 class Limits(Section):
-    """Quotas as the vendor states them: requests and tokens per minute and per day."""
+    """Quotas as the vendor states them: requests (r) and tokens (t) per second, minute, hour and
+    day, and requests at the same time. Of a key: of all it does, together with its group. Of a
+    model: of each group of keys.
+    """
 
+    rps: Limit | None = None
     rpm: Limit | None = None
-    tpm: Limit | None = None
+    rph: Limit | None = None
     rpd: Limit | None = None
+    tps: Limit | None = None
+    tpm: Limit | None = None
+    tph: Limit | None = None
     tpd: Limit | None = None
+    max_concurrent: Limit | None = None
+
+    def limits(self) -> dict[str, int]:
+        """The limits that are set, by name, without `max_concurrent`."""
+        return {axis: limit for axis in PERIODS if (limit := getattr(self, axis)) is not None}
 
 
 class ApiKey(Limits):
@@ -110,11 +135,11 @@ class ApiKey(Limits):
         `AIO` like its keys.
         """
         state = dict(super().__getstate__())
-        state["__dict__"] = {**state["__dict__"], "key": _seal(self.key.get_secret_value())}
+        state["__dict__"] = {**state["__dict__"], "key": seal(self.key.get_secret_value())}
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        values = {**state["__dict__"], "key": SecretStr(_unseal(state["__dict__"]["key"]))}
+        values = {**state["__dict__"], "key": SecretStr(unseal(state["__dict__"]["key"]))}
         super().__setstate__({**state, "__dict__": values})
 
     @property
@@ -128,23 +153,19 @@ class ApiKey(Limits):
     __str__ = __repr__
 
 
-def _seal(secret: str) -> bytes:
-    plain = secret.encode()
-    pad = os.urandom(len(plain))
-    return pad + bytes(a ^ b for a, b in zip(plain, pad, strict=True))
-
-
-def _unseal(sealed: bytes) -> str:
-    half = len(sealed) // 2
-    return bytes(a ^ b for a, b in zip(sealed[:half], sealed[half:], strict=True)).decode()
-
-
 class ModelConfig(Limits):
-    """One model of a provider. Higher `priority` is used first."""
+    """One model of a provider. Higher `priority` is used first.
+
+    `weight`: its share under routing "weighted", times the provider's. `input_price`,
+    `output_price`: USD per million tokens; what is not given is looked up (extra `prices`).
+    """
 
     model_id: Annotated[str, Field(min_length=1)]
     priority: Priority = 0
     is_active: bool = True
+    weight: Weight = 1.0
+    input_price: Dollars | None = None
+    output_price: Dollars | None = None
 
     def __init__(self, model_id: str | None = None, **values: Any) -> None:
         if model_id is not None:
@@ -165,6 +186,7 @@ class ProviderConfig(Section):
     models: list[ModelConfig]
     priority: Priority = 0
     is_active: bool = True
+    weight: Weight = 1.0
     base_url: str | None = None
     name: Annotated[str, Field(min_length=1)] | None = None
     timeout: Seconds | None = None
@@ -203,11 +225,6 @@ class ProviderConfig(Section):
     def _hidden(self, headers: dict[str, str]) -> dict[str, str]:
         return {name: mask(value) for name, value in headers.items()}
 
-    @field_validator("timeout")
-    @classmethod
-    def _ends(cls, seconds: float | None) -> float | None:
-        return None if seconds is None else _finite(seconds)
-
     @model_validator(mode="after")
     def _complete(self) -> ProviderConfig:
         if not self.api_keys:
@@ -224,38 +241,6 @@ class ProviderConfig(Section):
         return self.name or self.provider
 
 
-def _finite(seconds: float) -> float:
-    if not math.isfinite(seconds):
-        raise ValueError("must be a finite number of seconds")
-    return seconds
-
-
-def check_url(url: str) -> None:
-    """Raise ValueError unless `url` is an http(s) address with a host."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("must start with http:// or https://")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("has a blank, a line break or a non-ASCII character")
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError("has no host")
-    if "@" in parts.netloc:
-        raise ValueError("has a user name or password; put what the server wants into headers")
-    if parts.port == 0:  # raises ValueError itself for a port that is no port
-        raise ValueError("port 0 cannot be called")
-
-
-def check_header(name: str, value: object) -> None:
-    """Raise ValueError unless this can be sent as an HTTP header (RFC 9110, section 5)."""
-    if not name or not name.isascii() or set(name.lower()) - _TOKEN:
-        raise ValueError(f"{name!r} is no header name")
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        raise ValueError(f"the value of {name!r} must be printable ASCII without line breaks")
-
-
-_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
-
-
 def _refuse_twice(field: str, values: list[str], *, hide: bool = False) -> None:
     first: dict[str, int] = {}
     for index, value in enumerate(values):
@@ -267,26 +252,67 @@ def _refuse_twice(field: str, values: list[str], *, hide: bool = False) -> None:
         first[value] = index
 
 
+class Breaker(Section):
+    """When a model of a provider is left alone because it fails, and when it is tried again.
+
+    `failure_threshold`: failures in a row that open it. `success_threshold`: answers to probes
+    that close it. `timeout`: seconds after which it is half-open at the latest; the first probe
+    comes after a thirtieth of it, each further one after twice the time, up to half of it.
+    """
+
+    failure_threshold: Annotated[int, Field(ge=1)] = 5
+    success_threshold: Annotated[int, Field(ge=1)] = 2
+    timeout: Seconds = 60.0
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Alerts(Section):
+    """From when an `AIO` tells that a person should look; None for never.
+
+    `error_rate`: share of the last `window` attempts that failed, once there were `min_requests`.
+    `daily_limit`: share of a key's requests per day. `slow`: seconds until the answer of a
+    call, of a stream until its first output.
+    """
+
+    error_rate: Share | None = 0.10
+    daily_limit: Share | None = 0.80
+    slow: Seconds | None = 5.0
+    min_requests: Limit = 20
+    window: Limit = 100
+
+
 class Settings(Section):
     """Everything an `AIO` is made of; all times in seconds."""
 
     providers: list[ProviderConfig]
     auto_mode: bool = False
+    routing: Routing = "priority"
     max_retries: Annotated[int, Field(ge=0)] = 3
-    retry_delay: Annotated[float, Field(ge=0)] = 1.0
+    retry_delay: Delay = 1.0
     max_delay: Seconds = 60.0
     backoff_multiplier: Annotated[float, Field(ge=1)] = 2.0
     timeout: Seconds = 120.0
     idle_timeout: Seconds = 60.0
-    max_wait: Annotated[float, Field(ge=0)] = 60.0
+    max_wait: Delay = 60.0
     enable_logging: bool = False
     enable_validation: bool = True
     on_content_filter: Literal["stop", "next"] = "stop"
+    circuit_breaker: Breaker = Field(default_factory=Breaker)
+    state: Annotated[str, Field(min_length=1, repr=False)] = "memory"
+    alerts: Alerts = Field(default_factory=Alerts)
 
-    @field_validator("retry_delay", "max_delay", "timeout", "idle_timeout", "max_wait")
+    @field_serializer("state")
+    def _without_password(self, url: str) -> str:
+        return without_password(url)
+
+    @field_validator("routing", mode="before")
     @classmethod
-    def _ends(cls, seconds: float) -> float:
-        return _finite(seconds)
+    def _is_rule(cls, name: object) -> object:
+        if words := unknown_rule(name):
+            raise ValueError(words)
+        return name
 
     @field_validator("backoff_multiplier")
     @classmethod
@@ -326,7 +352,7 @@ def all_fields(model: type[BaseModel]) -> set[str]:
     """Field names of a section and of the sections inside it."""
     names = set(model.model_fields)
     if model is Settings or model is ProviderConfig:
-        for part in (ProviderConfig, ApiKey, ModelConfig):
+        for part in (ProviderConfig, ApiKey, ModelConfig, Breaker, Alerts):
             names |= set(part.model_fields)
     return names
 
@@ -339,6 +365,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in word)
     close = difflib.get_close_matches(snake, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def unknown_rule(name: object) -> str:
+    """What is wrong with the name of a routing rule, "" if nothing is."""
+    known = get_args(Routing)
+    return "" if name in known else f"no rule is called {name!r}{did_you_mean(str(name), known)}"
 
 
 def read_settings(values: Mapping[str, Any]) -> Settings:

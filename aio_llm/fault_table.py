@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from aio_llm.allowances import told_by_refusal
 from aio_llm.faults import Fault, Kind, Scope, redact
 from aio_llm.waits import retry_after
 
@@ -140,7 +141,10 @@ def read_refusal(refusal: Refusal, wall: float, secrets: tuple[str, ...] = ()) -
     if row.kind in (Kind.MINUTE_LIMIT, Kind.DAY_LIMIT, Kind.UPSTREAM_LIMIT, Kind.SERVER):
         day = row.kind is Kind.DAY_LIMIT
         wait = retry_after(refusal.headers, refusal.body, said, wall, day=day)
-    return Fault(row.kind, row.scope, message, refusal.status, wait, row.rotate, code)
+    named = None
+    if row.kind in (Kind.MINUTE_LIMIT, Kind.DAY_LIMIT):
+        named = told_by_refusal(said, refusal.headers, wall)
+    return Fault(row.kind, row.scope, message, refusal.status, wait, row.rotate, code, named)
 
 
 def _first_row(refusal: Refusal, said: str) -> Row | None:

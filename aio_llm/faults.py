@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from pydantic_core import to_json
 
+from aio_llm.allowances import Allowance
+
 
 class Category(StrEnum):
     """The six classes of failure a caller can tell apart."""
@@ -102,7 +104,7 @@ class Fault:
 
     `retry_after`: seconds the vendor asked to wait, None where it said nothing.
     `status`: HTTP status, None where no answer came. `message`: the vendor's words, redacted.
-    `rotate`: another key may help now.
+    `rotate`: another key may help now. `allowance`: the limit a refusal names.
     """
 
     kind: Kind
@@ -112,6 +114,7 @@ class Fault:
     retry_after: float | None = None
     rotate: bool = False
     code: str | None = None
+    allowance: Allowance | None = None
 
     @property
     def category(self) -> Category:

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
-from aio_llm.config import did_you_mean
+from aio_llm.config import Routing, did_you_mean
+from aio_llm.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from aio_llm.cancel import CancelToken
@@ -40,15 +41,20 @@ class ChatOptions(SamplingOptions, total=False):
     """Every keyword of `chat_completion`.
 
     `model`: "model", "provider/model", or a list in the caller's own order; none: by priority
-    (auto mode). `fallback`: after the named model, all others. `timeout`: seconds for the
-    whole call; `max_wait`: seconds it may wait for capacity. `cancel`, `request_id`: ways to
-    cancel it. `extra_body`, `extra_headers`: sent as they are.
+    (auto mode). `fallback`: after the named model, all others. `routing`: what decides among
+    those that may be asked, instead of priority; a list of models keeps its order. `session`:
+    a name for a conversation, which goes on at the model and key that answered it last, for an
+    hour and where they are free. `timeout`: seconds for the whole call; `max_wait`: seconds it
+    may wait for capacity. `cancel`, `request_id`: ways to cancel it. `extra_body`,
+    `extra_headers`: sent as they are.
     """
 
     model: str | Sequence[str] | None
     provider: str | None
     auto_mode: bool | None
     fallback: bool
+    routing: Routing | None
+    session: str | None
     timeout: float | None
     max_wait: float | None
     cancel: CancelToken | None
@@ -105,3 +111,17 @@ def check_keywords(function: str, given: Iterable[str], options: Any) -> None:
                 f"{function}() got an unexpected keyword argument {name!r}"
                 f"{did_you_mean(name, known)}"
             )
+
+
+_LONGEST = 1e9
+
+
+def seconds(name: str, value: Any, default: float, *, zero: bool = False) -> float:
+    """`value` as seconds, None for the default; raises `InvalidRequestError` naming it."""
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not (value > 0 or (zero and value == 0)) or value > _LONGEST:
+        least = "0 or more" if zero else "more than 0"
+        raise InvalidRequestError(f"{name}: must be {least} seconds, got {value!r}")
+    return float(value)

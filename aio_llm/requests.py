@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
-from aio_llm.config import check_header, did_you_mean
+from aio_llm.addresses import check_header
+from aio_llm.config import did_you_mean
 from aio_llm.errors import InvalidRequestError
 from aio_llm.options_check import check_json, check_mapping, check_options, check_tool_calls
 

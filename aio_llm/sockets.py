@@ -86,10 +86,22 @@ class Wire:
             return True
         return _is_ready(self._sock, "read", 0.0)
 
-    def send(self, data: bytes) -> bool:
+    def send_request(self, data: bytes) -> bool:
+        """`send`, and the scope knows from the first byte on that the vendor may have heard."""
+        scope = self._scope
+
+        def write(view: memoryview) -> int:
+            written = self._sock.send(view)
+            if scope is not None:
+                scope.sent = True
+            return written
+
+        return self.send(data, write)
+
+    def send(self, data: bytes, write: Callable[[memoryview], int] | None = None) -> bool:
         """Write `data`; False if the server answered (or hung up) before it had heard it all."""
         view = memoryview(data)
-        view = view[self._do(self._sock.send, view, "Write") :]
+        view = view[self._do(write or self._sock.send, view, "Write") :]
         while view:
             if self._readable():
                 return False

@@ -10,11 +10,14 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 from aio_llm.assembly import Assembly
 from aio_llm.cancel import CallAborted
-from aio_llm.core.engine import Engine, Run, Won, aborted_fault, read_fault
-from aio_llm.core.keys import Lease
+from aio_llm.core.availability import Place
+from aio_llm.core.engine import Engine, aborted_fault, read_fault, tokens_used
+from aio_llm.core.key_state import Lease
+from aio_llm.core.run import Run, Won
 from aio_llm.errors import AIOError, RequestCancelledError, StreamInterruptedError
 from aio_llm.faults import ErrorInfo, Fault, Kind, Scope
 from aio_llm.options import OnInterrupt
@@ -26,6 +29,8 @@ from aio_llm.types import (
     StreamChunk,
     Usage,
 )
+
+E = TypeVar("E", bound=BaseException)
 
 
 class OpenedStream:
@@ -79,10 +84,12 @@ class ChatStream:
         self._finish = finish
         self._reading = threading.Lock()
         self._time = run.deadline - run.trail.started
+        self._first_token = engine.clock.now() - run.trail.started
         self._begin(won)
         self._ended = False
 
     def _begin(self, won: Won[OpenedStream]) -> None:
+        self._won = won
         self._opened = won.answer
         self._lease: Lease | None = won.lease
         self._head = list(won.answer.head)
@@ -119,15 +126,16 @@ class ChatStream:
                 chunk = next(self._opened.chunks)
             return self._taken(chunk)
         except StopIteration:
-            self._end(None)
+            self._end()
             return None
         except CallAborted as aborted:
             return aborted_fault(aborted)
         except Exception as error:  # as in the engine: anything may come out of an SDK
             return read_fault(self._opened.adapter, error, self._opened.target.secret, sent=True)
-        except BaseException:
-            self._opened.adapter.reset()
-            self._abandon()
+        except BaseException as error:
+            if not self._ended:  # else it came out of a handler, after the end
+                self._opened.adapter.reset()
+                self._abandon(error)
             raise
 
     def _taken(self, chunk: StreamChunk) -> StreamChunk:
@@ -141,24 +149,24 @@ class ChatStream:
             with self._run.scope:
                 for _ in self._opened.chunks:
                     pass
-            self._end(None)
+            self._end()
         return chunk
 
     def _broken(self, fault: Fault) -> StreamChunk:
         """The stream broke: cancelled, or interrupted; start again if that was asked for."""
         cancelled = fault.kind is Kind.CANCELLED or self._run.scope.cancelled
         if cancelled:
-            self._abandon()
-            raise RequestCancelledError(
+            error = RequestCancelledError(
                 f"request {self._run.request.request_id} was cancelled",
                 attempts=self._run.trail.attempts,
                 request_id=self._run.request.request_id,
             )
+            self._abandon(error)
+            raise error
         self._settle(fault)
         if self._on_interrupt == "restart":
             return self._restart(fault)
-        self._over()
-        raise self._interrupted(fault)
+        raise self._failed(self._interrupted(fault))
 
     def _settle(self, fault: Fault) -> None:
         """The attempt that looked good has failed after all."""
@@ -167,10 +175,9 @@ class ChatStream:
         if lease is None:
             return
         verdict = self._engine.scheduler.settle(lease, fault, self._run.trail, sent=True)
-        step = self._run.trail.attempts[-1]
-        step.outcome, step.kind, step.category = fault.kind.value, fault.kind, fault.category
-        step.message, step.status = fault.message, fault.status
-        step.cooled_for = verdict.rests or None
+        step = self._won.step
+        step.latency = self._engine.clock.now() - lease.at
+        self._engine.note(self._run, lease, step, fault, verdict)
 
     def _restart(self, fault: Fault) -> StreamChunk:
         """Another target begins from the start; the marker chunk says so."""
@@ -181,11 +188,12 @@ class ChatStream:
             won = self._engine.perform(run, OpenedStream)
         except AIOError as error:
             failed = error
+        except BaseException as error:
+            self._failed(error)
+            raise
         if failed is not None:
-            self._over()
-            if isinstance(failed, RequestCancelledError):
-                raise failed
-            raise self._interrupted(fault)
+            is_cancelled = isinstance(failed, RequestCancelledError)
+            raise self._failed(failed if is_cancelled else self._interrupted(fault))
         self._begin(won)
         marker = StreamChunk()
         marker.restarted = True
@@ -202,24 +210,34 @@ class ChatStream:
         error.partial = self.text
         return error
 
-    def _end(self, fault: Fault | None) -> None:
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            self._engine.scheduler.succeed(lease)
+    def _failed(self, error: E) -> E:
         self._over()
+        self._engine.report.ended(self._run, error)
+        return error
 
-    def _abandon(self) -> None:
+    def _end(self) -> None:
+        lease, self._lease = self._lease, None
+        closed: tuple[Place, ...] = ()
+        if lease is not None:
+            closed = self._engine.scheduler.succeed(lease, tokens_used(self.usage))
+        self._over()
+        self._engine.report.answered(
+            self._run, self._won, self.usage, closed=closed, first_token=self._first_token
+        )
+
+    def _abandon(self, error: BaseException | None, *, quiet: bool = False) -> None:
         """Left before the end: hang up, nobody's fault."""
         self._opened.close()
         lease, self._lease = self._lease, None
         if lease is not None:
             self._engine.scheduler.give_up(lease, sent=True)
+            self._engine.report.left(lease)
         self._over()
+        self._engine.report.ended(self._run, error, quiet=quiet)
 
     def _over(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._finish()
+        self._ended = True
+        self._finish()
 
     def cancel(self) -> None:
         """Stop now, from any thread; a reader blocked in `next()` gets RequestCancelledError."""
@@ -228,13 +246,16 @@ class ChatStream:
 
     def close(self) -> None:
         """Stop and hang up; idempotent, from any thread."""
+        self._leave()
+
+    def _leave(self, *, quiet: bool = False) -> None:
         if self._ended:
             return
         self._run.scope.cancel()
         if self._reading.acquire(blocking=False):
             try:
                 if not self._ended:
-                    self._abandon()
+                    self._abandon(None, quiet=quiet)
             finally:
                 self._reading.release()
 
@@ -250,7 +271,8 @@ class ChatStream:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        # It may run while its thread holds any lock: nobody is told then.
+        self._leave(quiet=True)
 
     @property
     def text(self) -> str:

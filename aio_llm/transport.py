@@ -240,6 +240,7 @@ def _exchange(
             raise
         # A server closes what has rested long, and our request may have crossed that on the
         # way (RFC 9112, section 9.3.1): once more, on a fresh connection.
+        scope.resent += scope.sent
         wire = pool.open(*origin, scope)
         head = _ask(wire, message, url, scope)
     return head, body_class(wire, head, pool, origin)
@@ -248,8 +249,7 @@ def _exchange(
 def _ask(wire: Wire, message: bytes, url: Any, scope: CancelScope) -> Head:
     """Send one request and read the head of its answer; hangs up if that fails."""
     try:
-        heard = wire.send(wire.proxied(message, url.scheme, url.netloc))
-        scope.sent = True
+        heard = wire.send_request(wire.proxied(message, url.scheme, url.netloc))
         head = read_head(wire)
     except BaseException:
         wire.close()

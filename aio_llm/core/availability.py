@@ -25,14 +25,11 @@ from aio_llm.faults import Kind, Scope
 Place = tuple[str, ...]
 """A scope and the names that make it one place, e.g. ("model", "groq", "llama-3.1-8b")."""
 
-FAILURES_TO_OPEN = 5
-"""Failures in a row after which a model of a provider rests for `OPEN_FOR`."""
-
 WIDEST = 8
 """Calls at once through a half-open place after which it counts as free."""
 
-OPEN_FOR = 60.0
-"""Seconds a breaker stays open before it lets one call through."""
+SURE = 5
+"""Answers to start with where the limit is known: `width` is past `WIDEST` then."""
 
 
 @dataclass(slots=True)
@@ -40,26 +37,33 @@ class Record:
     """Why and until when a place rests.
 
     `gate`: while as many calls are out as may be, the next one waits for their end, or at most
-    until then. `soft`: our own guess, may be passed over if there is nowhere else to go.
-    `turn`: the turn it was set at; what calls granted at an earlier turn have to say is old
-    news. `streak`: answers since then.
+    until then. `soft`: our own guess, may be passed over if there is nowhere else to go, unless
+    it `is_open`: a breaker that has tripped, so often in a row as `opened` says. `turn`: the
+    turn it was set at; what calls granted at an earlier turn have to say is old news.
+    `streak`: answers since then, of which `enough` free the place. `failures`: in a row, those of
+    calls that went out together counted once; `strikes`: all of them. `shared`: another process
+    has found it.
     """
 
     until: float
     kind: Kind
-    turn: int
+    turn: int = 0
     soft: bool = False
     failures: int = 1
+    strikes: int = 1
     gap: float = 1.0
     message: str = ""
     streak: int = 0
     out: int = 0
     gate: float = -math.inf
+    opened: int = 0
+    enough: int = 1
+    shared: bool = False
 
     @property
     def width(self) -> int:
         """How many calls may be out at once: 1 until it has answered twice, then 2, 4, 8."""
-        return 1 << max(0, self.streak - 1)
+        return 1 if self.soft else 1 << max(0, self.streak - 1)
 
     @property
     def free_at(self) -> float:
@@ -69,7 +73,12 @@ class Record:
     @property
     def is_open(self) -> bool:
         """The breaker is open: not even a call without alternatives goes through."""
-        return not self.soft or self.failures >= FAILURES_TO_OPEN
+        return not self.soft or self.opened > 0
+
+    @property
+    def is_free(self) -> bool:
+        """It has answered often enough."""
+        return self.streak >= self.enough if self.soft else self.width > WIDEST
 
 
 def place(scope: Scope, *names: str) -> Place:
@@ -100,6 +109,16 @@ class Availability:
                 latest = record.free_at
         return latest
 
+    def longest(self, places: Iterable[Place], now: float) -> Record | None:
+        """Of the records that keep `places` from being used at `now`, the last to end."""
+        found: Record | None = None
+        if self.records:
+            for spot in places:
+                record = self.records.get(spot)
+                if record is not None and record.free_at > now:
+                    found = record if found is None or record.free_at > found.free_at else found
+        return found
+
     def blocking(self, places: Iterable[Place], now: float) -> list[tuple[Place, Record]]:
         """Those of `places` that are not free at `now`, with their records."""
         found = ((spot, self.records.get(spot)) for spot in places)
@@ -117,18 +136,16 @@ class Availability:
                 record.gate = now + record.gap
         return probed
 
-    def rest(
-        self, spot: Place, kind: Kind, until: float, *, soft: bool, message: str = ""
-    ) -> Record:
-        """Let `spot` rest at least until `until`; counts one more failure in a row."""
+    def rest(self, spot: Place, record: Record) -> Record:
+        """Let `spot` rest as `record` says; what is known of its failures in a row goes on."""
         old = self.records.get(spot)
-        record = Record(until, kind, self.next_turn(), soft, 1, 1.0, message)
+        record.turn = self.next_turn()
         if old is not None:
             record.failures = old.failures + 1
-            if not soft:
-                record.until = max(until, old.until)
-        if soft:
-            record.gap = OPEN_FOR if record.failures >= FAILURES_TO_OPEN else 10.0
+            record.strikes = old.strikes + 1
+            record.opened = max(record.opened, old.opened)
+            if not record.soft:
+                record.until = max(record.until, old.until)
         self.records[spot] = record
         return record
 
@@ -145,13 +162,20 @@ class Availability:
         if record is None:
             return False
         record.streak += 1
-        if record.soft or record.width > WIDEST:
+        if record.is_free:
             del self.records[spot]
             return True
         record.out -= 1
-        record.failures = 0
+        record.failures = record.strikes = 0
         record.gate = -math.inf
         return True
+
+    def calm(self, places: Iterable[Place]) -> None:
+        """Somebody got an answer there: failures so far were not in a row."""
+        for spot in places:
+            record = self.records.get(spot)
+            if record is not None and record.soft and not record.opened:
+                record.failures = record.strikes = 0
 
     def _probed(self, spot: Place, turn: int) -> Record | None:
         """The record a probe was let through; None if it has been replaced since."""

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from aio_llm.cancel import CallAborted, CancelScope
+from aio_llm.cancel import CallAborted
 from aio_llm.clock import Clock
 from aio_llm.config import Settings
-from aio_llm.core.events import tell
+from aio_llm.core.choosing import Wait
 from aio_llm.core.failure import failure
-from aio_llm.core.keys import Lease
+from aio_llm.core.key_state import Lease
+from aio_llm.core.limits import ON_RELEASE
 from aio_llm.core.policy import Next
-from aio_llm.core.routing import Route
-from aio_llm.core.scheduler import Scheduler, Verdict, Wait
-from aio_llm.core.trail import Trail
+from aio_llm.core.report import Report
+from aio_llm.core.run import A, Run, Won
+from aio_llm.core.scheduler import Scheduler, Verdict
+from aio_llm.core.skips import skipped
 from aio_llm.errors import (
     AIOError,
     RequestCancelledError,
@@ -33,42 +35,10 @@ from aio_llm.faults import Fault, Kind, Scope, without_secret
 from aio_llm.providers.base import BaseProvider, Call, Target
 
 if TYPE_CHECKING:
-    from aio_llm.types import Attempt, ChatRequest
+    from aio_llm.types import Attempt, ChatRequest, Usage
 
 
-class Answer(Protocol):
-    """What a send gives: a completion, or a stream that has begun."""
-
-    @property
-    def is_empty(self) -> bool: ...
-
-
-A = TypeVar("A", bound=Answer)
 Send = Callable[[BaseProvider, "ChatRequest", Call], A]
-
-
-@dataclass(slots=True)
-class Run:
-    """One call on its way: what it asks, whom, within which time (clock seconds; `began` is
-    epoch seconds).
-    """
-
-    request: ChatRequest
-    route: Route
-    scope: CancelScope
-    trail: Trail
-    deadline: float
-    max_wait: float
-    began: float = 0.0
-    last: Fault | None = None
-
-
-@dataclass(slots=True)
-class Won(Generic[A]):
-    """The answer, and the lease it was given under (None: already settled)."""
-
-    answer: A
-    lease: Lease | None
 
 
 class Engine:
@@ -80,17 +50,18 @@ class Engine:
         adapters: Mapping[str, BaseProvider],
         scheduler: Scheduler,
         clock: Clock,
+        report: Report,
     ) -> None:
+        self.report = report
         self.scheduler = scheduler
         self.clock = clock
         self._adapters = adapters
         self._timeouts = {p.label: p.timeout for p in settings.providers}
-        self._said: set[tuple[str, str]] = set()
 
     def perform(self, run: Run, send: Send[A]) -> Won[A]:
         """Get an answer from the best target that has one; raises `AIOError`."""
         self._leave_out_who_lacks_it(run)
-        spare: list[A] = []
+        spare: list[Won[A]] = []
         try:
             while True:
                 self._still_wanted(run)
@@ -108,7 +79,7 @@ class Engine:
                 raise
         finally:
             self.scheduler.leave(run.route, run.scope)
-        return Won(spare[0], None)  # nobody did better than an empty answer
+        return spare[0]  # nobody did better than an empty answer
 
     def _leave_out_who_lacks_it(self, run: Run) -> None:
         """Targets without a feature the request needs are not asked at all."""
@@ -137,46 +108,69 @@ class Engine:
         """Sleep until something is free; raise at once if that is too far away."""
         now = self.clock.now()
         budget = run.deadline - now
-        if not step.retry:
+        is_for_capacity = not step.retry and not step.outage
+        if is_for_capacity:
             budget = min(budget, run.max_wait - run.trail.waited)
-        away = budget if step.behind else step.until - now
+        is_open_ended = step.behind or step.until == ON_RELEASE
+        away = budget if is_open_ended else step.until - now
         if away > budget or budget <= 0 or away == math.inf:
-            raise self._failed(run, step.until)
+            raise self._failed(run, now if is_open_ended else step.until)
         run.scope.deadline = run.deadline
-        self.clock.sleep(away, run.scope)
-        if not step.retry:
+        self.clock.sleep(min(step.wakes - now, budget), run.scope)
+        if is_for_capacity:
             run.trail.waited += self.clock.now() - now
 
-    def _attempt(self, run: Run, lease: Lease, send: Send[A], spare: list[A]) -> Won[A] | None:
+    def _attempt(self, run: Run, lease: Lease, send: Send[A], spare: list[Won[A]]) -> Won[A] | None:
         """One attempt at one target; None if the call goes on elsewhere."""
+        if not self.scheduler.confirm(lease, run.route, run.trail, run.scope):
+            return None  # other processes have used up what it needs
         started = self.clock.now()
         outcome = self._send(run, lease, send)
+        step = _step(lease, self.clock.now() - started)
+        lease.sent_at, lease.resent = run.scope.sent_at, run.scope.resent
+        run.trail.attempts.append(step)
         if not isinstance(outcome, Fault):
+            self._listen(run, lease)
             if not outcome.is_empty:
-                run.trail.attempts.append(self._step(lease, started))
-                return Won(outcome, lease)
-            spare.append(outcome)
+                if run.request.stream:
+                    self.scheduler.begun(lease)
+                return Won(outcome, lease, step)
+            spare.append(Won(outcome, None, step))
             outcome = Fault(Kind.EMPTY, Scope.MODEL, "an empty answer", 200)
         if outcome.kind is Kind.CANCELLED or self._is_over(run, outcome):
             self.scheduler.give_up(lease, sent=run.scope.sent)
-            self._note(run, lease, outcome, started, None)
+            self.note(run, lease, step, outcome, None)
             raise self._cancelled(run) if run.scope.cancelled else self._timed_out(run)
         verdict = self.scheduler.settle(lease, outcome, run.trail, sent=run.scope.sent)
-        self._note(run, lease, outcome, started, verdict)
+        self._listen(run, lease)
+        self.note(run, lease, step, outcome, verdict)
         run.last = outcome
         if verdict.rule.next is Next.STOP:
             raise self._failed(run, math.inf, stopped=True)
         return None
+
+    def _listen(self, run: Run, lease: Lease) -> None:
+        """Vendors say beside their answers how much of their limits is left."""
+        if run.scope.answer is None:
+            return
+        target = self._target(lease)
+        adapter = self._adapters[lease.lane.provider]
+        said = adapter.allowances(Call(target, run.scope), self.clock.wall())
+        if said:
+            self.scheduler.hear(lease, said)
+
+    @staticmethod
+    def _target(lease: Lease) -> Target:
+        return Target(lease.lane.provider, lease.lane.model, lease.key.masked, lease.key.secret)
 
     def _is_over(self, run: Run, outcome: Fault) -> bool:
         return outcome.kind is Kind.TIMEOUT and self.clock.now() >= run.deadline
 
     def _send(self, run: Run, lease: Lease, send: Send[A]) -> A | Fault:
         """Ask the target; whatever goes wrong comes back as a value."""
-        lane, key = lease.lane, lease.key
+        key, target = lease.key, self._target(lease)
         adapter = self._adapter(lease)
-        target = Target(lane.provider, lane.model, key.masked, key.secret)
-        run.scope.sent = False
+        run.scope.sent, run.scope.resent, run.scope.answer = False, 0, None
         run.scope.deadline = self.clock.now() + self._attempt_time(run, lease)
         try:
             with run.scope:
@@ -189,6 +183,7 @@ class Engine:
             # Ctrl-C inside an SDK call: its connections may be in any state.
             adapter.reset()
             self.scheduler.give_up(lease, sent=run.scope.sent)
+            self.report.left(lease)
             raise
 
     def _adapter(self, lease: Lease) -> BaseProvider:
@@ -211,72 +206,29 @@ class Engine:
         )
         return left / 2 if others else left
 
-    def _step(
-        self, lease: Lease, started: float, fault: Fault | None = None, rests: float | None = None
-    ) -> Attempt:
-        from aio_llm.types import Attempt  # answers' models load with the first answer
-
-        lane = lease.lane
-        latency = self.clock.now() - started
-        step = Attempt(
-            provider=lane.provider, model=lane.model, key=lease.key.masked, latency=latency
-        )
-        if fault is not None:
-            step.outcome = fault.kind.value
-            step.category, step.kind = fault.category, fault.kind
-            step.status, step.message = fault.status, fault.message
-            step.retry_after, step.cooled_for = fault.retry_after, rests or None
-        return step
-
-    def _note(
-        self, run: Run, lease: Lease, fault: Fault, started: float, verdict: Verdict | None
+    def note(
+        self, run: Run, lease: Lease, step: Attempt, fault: Fault, verdict: Verdict | None
     ) -> None:
-        """Put a failed attempt into the trail and into the log."""
-        rests = verdict.rests if verdict else None
-        step = self._step(lease, started, fault, rests)
-        run.trail.attempts.append(step)
-        fields: dict[str, Any] = {
-            "provider": step.provider,
-            "model": step.model,
-            "key_id": step.key,
-            "category": fault.category.value,
-            "latency": round(step.latency, 4),
-            "attempt": len(run.trail.attempts),
-            "request_id": run.request.request_id,
-        }
-        tell("WARNING", f"attempt failed: {step}", **fields)
-        if verdict is None:
-            return
-        if verdict.disabled:
-            tell("ERROR", f"key {step.key} is disabled: {verdict.disabled}", **fields)
-        if verdict.sister:
-            self._say_once(
-                f"{step.provider}/{step.key}",
-                f"keys {verdict.sister} and {step.key} share one quota; one group from now on",
-                fields,
-            )
-        if fault.kind is Kind.MODEL_NOT_FOUND:
-            self._say_once(
-                f"{step.provider}/{step.model}", "this model is not there; out of use", fields
-            )
-
-    def _say_once(self, about: str, words: str, fields: dict[str, Any]) -> None:
-        if (about, words) not in self._said:
-            self._said.add((about, words))
-            tell("ERROR", f"{about}: {words}", **fields)
+        """Put what became of a failed attempt into the trail, and tell it."""
+        step.outcome, step.kind, step.category = fault.kind.value, fault.kind, fault.category
+        step.status, step.message, step.retry_after = fault.status, fault.message, fault.retry_after
+        step.cooled_for = (verdict.rests or None) if verdict else None
+        self.report.failed(run, lease, step, verdict)
 
     def _failed(self, run: Run, until: float, *, stopped: bool = False) -> AIOError:
         failed = [a for a in run.trail.attempts if a.kind is not None]
-        skipped = [] if stopped else self.scheduler.skipped(run.route, run.trail)
+        now = self.clock.now()
+        left_out = [] if stopped else skipped(self.scheduler, run.route, run.trail, now)
+        run.left_out = len(left_out)
         tried = {(a.provider, a.model, a.key) for a in failed}
         return failure(
             run.trail.attempts,
-            [s for s in skipped if (s.lane.provider, s.lane.model, s.key) not in tried],
-            now=self.clock.now(),
+            [s for s in left_out if (s.lane.provider, s.lane.model, s.key) not in tried],
+            now=now,
             wall=self.clock.wall(),
             request_id=run.request.request_id,
             last=run.last,
-            until=min([until, *(s.until for s in skipped)]),
+            until=min([until, *(s.until for s in left_out)]),
             stopped=stopped,
         )
 
@@ -296,6 +248,13 @@ class Engine:
         )
 
 
+def _step(lease: Lease, latency: float) -> Attempt:
+    from aio_llm.types import Attempt  # answers' models load with the first answer
+
+    lane = lease.lane
+    return Attempt(provider=lane.provider, model=lane.model, key=lease.key.masked, latency=latency)
+
+
 def read_fault(adapter: BaseProvider, error: BaseException, secret: str, *, sent: bool) -> Fault:
     """What came out of an adapter, without the key. What stumbled over an answer has met a bad
     answer; only before anything was sent can the request be at fault.
@@ -311,3 +270,11 @@ def aborted_fault(aborted: CallAborted) -> Fault:
     if aborted.reason == "cancelled":
         return Fault(Kind.CANCELLED, Scope.REQUEST, "cancelled")
     return Fault(Kind.TIMEOUT, Scope.PROVIDER, "no answer in the time given")
+
+
+def tokens_used(usage: Usage | None) -> tuple[int, int] | None:
+    """Tokens of the prompt and of the answer; None if the vendor does not say."""
+    if usage is None or not usage.prompt_tokens:
+        return None
+    written = max(usage.completion_tokens, usage.total_tokens - usage.prompt_tokens)
+    return usage.prompt_tokens, written

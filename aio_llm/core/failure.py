@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aio_llm.core.scheduler import Skip
+from aio_llm.core.skips import Skip
 from aio_llm.errors import AIOError, AllAttemptsFailedError, error_class
 from aio_llm.faults import Category, ErrorInfo, Fault, Kind, Scope
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from aio_llm.clock import Clock
-from aio_llm.config import ApiKey, ProviderConfig
+from aio_llm.config import ProviderConfig
 from aio_llm.core.availability import Availability, Place, place
-from aio_llm.core.days import day_end
-from aio_llm.core.pool import KeyPool, Rank
+from aio_llm.core.key_state import KeyState, Lease, ProviderState
+from aio_llm.core.limits import ONE, Quota, Size
+from aio_llm.core.pool import KeyPool
+from aio_llm.core.quotas import QuotaBook
 from aio_llm.core.routing import Lane
 from aio_llm.faults import Fault, Kind, Scope
 from aio_llm.fork import renew_after_fork
 from aio_llm.providers.presets import UTC, preset
+from aio_llm.quota.days import day_end
 
 STRIKES_TO_DISABLE = 3
 """Key-scoped errors in a row after which a key is out until `enable_key()`."""
@@ -33,65 +34,6 @@ _BY_HAND = frozenset({Kind.BILLING, Kind.ACCOUNT_DISABLED, Kind.MODEL_NOT_FOUND}
 """What only a person can mend, and so can declare mended."""
 
 
-class KeyState:
-    """One key of one provider and what it has done; changed only under the manager's lock."""
-
-    __slots__ = (
-        "disabled", "errors", "failures", "group", "in_flight", "index", "last_error",
-        "last_used", "limit", "masked", "on", "places", "priority", "provider", "requests",
-        "secret", "strikes", "total",
-    )  # fmt: skip
-
-    def __init__(self, provider: str, index: int, key: ApiKey) -> None:
-        self.provider = provider
-        self.index = index
-        self.secret = key.key.get_secret_value()
-        self.masked = key.masked
-        self.priority = key.priority
-        self.limit = min(key.daily_limit or math.inf, key.rpd or math.inf)
-        self.requests = key.requests_today
-        self.group = key.group if key.group is not None else f"#{index}"
-        self.on = key.is_active
-        self.disabled = "" if key.is_active else "is_active is False in the configuration"
-        self.strikes = self.failures = self.errors = self.total = self.in_flight = 0
-        self.places: dict[Lane, tuple[Place, ...]] = {}
-        self.last_error: str | None = None
-        self.last_used: float | None = None
-
-    def move_to(self, group: str) -> None:
-        """Share the quota of `group` from now on."""
-        self.group = group
-        self.places = {}
-
-    @property
-    def rank(self) -> Rank:
-        """Best first: priority, then least used today, then fewest recent errors."""
-        return (-self.priority, self.requests, self.failures, self.index)
-
-
-@dataclass(slots=True)
-class Lease:
-    """A key handed out for one attempt; goes back exactly once. `turn`: in which order."""
-
-    lane: Lane
-    key: KeyState
-    turn: int
-    probes: tuple[Place, ...] = ()
-    settled: bool = False
-
-
-@dataclass(slots=True)
-class ProviderState:
-    """The keys of one provider, a pool of them per model, and when its day ends."""
-
-    config: ProviderConfig
-    zone: str
-    keys: list[KeyState]
-    day_ends: float = 0.0
-    pools: dict[str, KeyPool[KeyState]] = field(default_factory=dict)
-    lanes: dict[str, Lane] = field(default_factory=dict)
-
-
 class KeyManager:
     """Which key of a lane may be used now, and what became of it. Thread-safe, exact."""
 
@@ -99,7 +41,9 @@ class KeyManager:
         self.lock = threading.RLock()
         self.availability = Availability()
         self._lane_places: dict[Lane, tuple[Place, Place]] = {}
+        self._using: dict[Quota, list[tuple[KeyPool[KeyState], int]]] = {}
         self._clock = clock
+        self.quotas = QuotaBook(providers, clock)
         self._states = {config.label: self._state(config) for config in providers}
         renew_after_fork(self)
 
@@ -120,6 +64,8 @@ class KeyManager:
         for state in self._states.values():
             for key in state.keys:
                 key.in_flight = 0
+        for quota in self.quotas.quotas.values():
+            quota.in_flight = 0
 
     # What may be used
 
@@ -153,18 +99,21 @@ class KeyManager:
             self._new_day(state)
         pool = state.pools.get(lane.model)
         if pool is None:
-            pool = KeyPool(state.keys, lambda key: self.ready_at(lane, key))
+            pool = KeyPool(state.keys, lambda key, at, size: self.ready_at(lane, key, at, size))
             state.pools[lane.model] = pool
             state.lanes[lane.model] = lane
+            self._using = {}
         return pool
 
-    def ready_at(self, lane: Lane, key: KeyState) -> float:
-        """From when `key` may be used on `lane`; -inf now, inf not until it is enabled."""
+    def ready_at(self, lane: Lane, key: KeyState, now: float, size: Size = ONE) -> float:
+        """From when `key` may be used on `lane` for a request of `size`; -inf now, inf not until
+        it is enabled.
+        """
         if not key.on:
             return math.inf
-        at = -math.inf
+        at = self.quotas.ready_at(lane, key, now, size)
         if self.availability.records:
-            at = self.availability.until(self.key_places(lane, key))
+            at = max(at, self.availability.until(self.key_places(lane, key)))
         if key.requests >= key.limit:
             return max(at, self._states[lane.provider].day_ends)
         return at
@@ -179,14 +128,16 @@ class KeyManager:
     def _new_day(self, state: ProviderState) -> None:
         state.day_ends = self._next_day(state)
         for key in state.keys:
-            key.requests = 0
+            key.requests = key.before = 0
         for pool in state.pools.values():
             pool.rebuild()
 
     # Handing out and taking back
 
-    def grant(self, lane: Lane, key: KeyState, now: float) -> Lease:
-        """Count one request of `key` and hand it out."""
+    def grant(
+        self, lane: Lane, key: KeyState, now: float, size: Size = ONE, estimate: int = 0
+    ) -> Lease:
+        """Count one request of `key`, reserve its `size`, and hand it out."""
         key.requests += 1
         key.total += 1
         key.in_flight += 1
@@ -195,30 +146,69 @@ class KeyManager:
         if self.availability.records:
             places = (*self.lane_places(lane), *self.key_places(lane, key))
             probes = self.availability.admit(places, now)
-        return Lease(lane, key, self.availability.next_turn(), probes)
+        holds = tuple(quota.take(now, size) for quota in self.quotas.of(lane, key))
+        turn = self.availability.next_turn()
+        return Lease(lane, key, turn, now, probes, holds, estimate)
 
-    def succeed(self, lease: Lease) -> bool:
-        """The attempt gave an answer: what it probed is free. True if something became so."""
+    def succeed(
+        self, lease: Lease, now: float, used: tuple[int, int] | None = None
+    ) -> tuple[bool, bool]:
+        """The attempt gave an answer that cost `used` (prompt, completion) tokens: what it probed
+        is free. Returns whether a place became free, and whether its quotas got more room.
+        """
         with self.lock:
             if not self._take_back(lease, sent=True):
-                return False
+                return False, False
             key = lease.key
             key.strikes = 0
             freed = self._free(lease) if lease.probes else []
+            if self.availability.records:
+                self.availability.calm(self.lane_places(lease.lane))
+            room = self.quotas.settle(lease, now, used)
             if key.failures or freed:
                 key.failures = 0
                 self._renew(lease.lane.provider, freed, key)
-            return bool(freed)
+            if room:
+                self.wake(lease)
+            return bool(freed), room
 
     def _free(self, lease: Lease) -> list[Place]:
         return [spot for spot in lease.probes if self.availability.succeed(spot, lease.turn)]
 
-    def give_up(self, lease: Lease, *, sent: bool) -> None:
+    def wake(self, lease: Lease) -> None:
+        """Keys that rested for want of what `lease` gave back may be ready earlier."""
+        for hold in lease.holds:
+            for pool, index in self._users(hold.quota):
+                pool.wake(index)
+
+    def _users(self, quota: Quota) -> Iterable[tuple[KeyPool[KeyState], int]]:
+        """Every place in a pool where a key uses `quota`."""
+        known = self._using.get(quota)
+        if known is None:
+            state = self._states[quota.name[1]]
+            known = self._using[quota] = [
+                (pool, key.index)
+                for model, pool in state.pools.items()
+                for key in self._members(state, quota.name[2])
+                if quota in self.quotas.of(state.lanes[model], key)
+            ]
+        return known
+
+    def _members(self, state: ProviderState, group: str) -> list[KeyState]:
+        """The keys of one group."""
+        if not state.groups:
+            for key in state.keys:
+                state.groups.setdefault(key.group, []).append(key)
+        return state.groups.get(group, [])
+
+    def give_up(self, lease: Lease, now: float, *, sent: bool) -> None:
         """The attempt ended without a verdict; refunded if nothing reached the vendor."""
         with self.lock:
             if not self._take_back(lease, sent=sent):
                 return
             self.release(lease)
+            self.quotas.give_back(lease, now, None, sent=sent)
+            self.wake(lease)
             if not sent:
                 self._renew(lease.lane.provider, [], lease.key)
 
@@ -236,12 +226,14 @@ class KeyManager:
         if spots:
             self._renew(lease.lane.provider, spots, lease.key)
 
-    def fail(self, lease: Lease, fault: Fault, *, sent: bool, strike: bool) -> str:
+    def fail(self, lease: Lease, fault: Fault, now: float, *, sent: bool, strike: bool) -> str:
         """The attempt failed; returns why the key was disabled by it, "" if it was not."""
         with self.lock:
             if not self._take_back(lease, sent=sent):
                 return ""
             key = lease.key
+            self.quotas.give_back(lease, now, fault, sent=sent)
+            self.wake(lease)
             if not sent:
                 self._renew(lease.lane.provider, [], key)
             key.errors += 1
@@ -254,6 +246,7 @@ class KeyManager:
             if key.strikes < STRIKES_TO_DISABLE or not key.on:
                 return ""
             key.on = False
+            self._states[key.provider].in_use = None
             key.disabled = f"{key.strikes} key errors in a row, the last: {fault.kind.value}"
             return key.disabled
 
@@ -263,6 +256,8 @@ class KeyManager:
         lease.settled = True
         key = lease.key
         key.in_flight = max(0, key.in_flight - 1)
+        key.requests += lease.resent
+        key.total += lease.resent
         if not sent:
             key.requests = max(0, key.requests - 1)
             key.total -= 1
@@ -276,6 +271,37 @@ class KeyManager:
             if each is key or each.group in groups:
                 for pool in state.pools.values():
                     pool.renew(each.index)
+
+    def in_use(self, provider: str) -> int:
+        """How many keys of a provider are not disabled."""
+        state = self._states[provider]
+        if state.in_use is None:
+            state.in_use = sum(key.on for key in state.keys)
+        return state.in_use
+
+    def zone(self, provider: str) -> str:
+        """The time zone in which the vendor's day ends."""
+        return self._states[provider].zone
+
+    def renew_all(self, provider: str) -> None:
+        """Places of a provider are free earlier than was known."""
+        for pool in self._states[provider].pools.values():
+            pool.rebuild()
+
+    def strike_out(self, key: KeyState, why: str) -> None:
+        """Another process has found that a key is of no use."""
+        if key.on:
+            key.on, key.disabled = False, why
+            self._states[key.provider].in_use = None
+
+    def touch(self, provider: str) -> None:
+        """Limits of a provider are others than was believed."""
+        for pool in self._states[provider].pools.values():
+            pool.touch()
+
+    def lanes(self, provider: str) -> Iterable[Lane]:
+        """The lanes of a provider that have been used."""
+        return self._states[provider].lanes.values()
 
     def day_rest(self, provider: str) -> float:
         """When the vendor's day ends, on the clock's `now()`."""
@@ -294,12 +320,19 @@ class KeyManager:
             spot = place(Scope.GROUP_MODEL, lane.provider, sister.group, lane.quota)
             record = self.availability.records.get(spot)
             if record is not None and abs(record.until - until) < 1.0:
-                for each in self._states[lane.provider].keys:
-                    if each.group == key.group and each is not key:
-                        each.move_to(sister.group)
-                key.move_to(sister.group)
+                self.unite(key, sister)
                 return sister
         return None
+
+    def unite(self, key: KeyState, sister: KeyState) -> None:
+        """The groups of two keys are one from now on."""
+        group = key.group
+        self.quotas.merge(group, sister.group, key.provider)
+        for each in self._states[key.provider].keys:
+            if each.group == group:
+                each.move_to(sister.group)
+        self._states[key.provider].groups = {}
+        self._using = {}
 
     # What people ask and say
 
@@ -308,6 +341,10 @@ class KeyManager:
         for label, state in self._states.items():
             if provider is None or label == provider:
                 yield from state.keys
+
+    def key(self, provider: str, index: int) -> KeyState:
+        """A key by its number."""
+        return self._states[provider].keys[index]
 
     def find(self, provider: str, key: str) -> KeyState | None:
         """A key by its text, its number, or its masked form if no other looks like it."""
@@ -322,6 +359,7 @@ class KeyManager:
         """Put a key in or out of use by hand; putting it in forgets why it was out."""
         with self.lock:
             key.on = on
+            self._states[key.provider].in_use = None
             key.disabled = "" if on else reason
             if on:
                 key.strikes = key.failures = 0
@@ -341,45 +379,6 @@ class KeyManager:
                 for spot in [s for s, r in records.items() if r.kind is Kind.DAY_LIMIT]:
                     if spot[1] == label:
                         del records[spot]
+                self.quotas.forget_days(label)
                 self._new_day(self._states[label])
             return sum(1 for _ in self.keys(provider))
-
-    def row(self, key: KeyState) -> dict[str, Any]:
-        """One row of `get_key_stats()`; call it under the lock."""
-        now = self._clock.now()
-        until, reason = self._rests(key, now)
-        state = "disabled" if not key.on else "cooling" if until > now else "active"
-        limit = None if key.limit == math.inf else int(key.limit)
-        return {
-            "provider": key.provider,
-            "key": key.masked,
-            "state": state,
-            "reason": key.disabled or reason,
-            "priority": key.priority,
-            "group": key.group,
-            "used_today": key.requests,
-            "limit": limit,
-            "remaining": None if limit is None else max(0, limit - key.requests),
-            "total_usage": key.total,
-            "total_errors": key.errors,
-            "errors_in_row": key.strikes,
-            "in_flight": key.in_flight,
-            "last_error": key.last_error,
-            "last_used": None
-            if key.last_used is None
-            else self._clock.wall() - now + key.last_used,
-            "cooling_for": 0.0 if until <= now else until - now,
-            "resets_at": self._clock.wall() + self._states[key.provider].day_ends - now,
-        }
-
-    def _rests(self, key: KeyState, now: float) -> tuple[float, str]:
-        """Until when, and why, a key rests on at least one model."""
-        until, reason = -math.inf, ""
-        state = self._states[key.provider]
-        places = {spot for lane in state.lanes.values() for spot in self.key_places(lane, key)}
-        for _, record in self.availability.blocking(places, now):
-            if record.free_at > until:
-                until, reason = record.free_at, record.kind.value
-        if key.requests >= key.limit:
-            return max(until, state.day_ends), "daily_limit"
-        return until, reason

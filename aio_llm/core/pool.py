@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, Protocol, TypeVar
 
+from aio_llm.core.limits import ONE, Size
+
 Rank = tuple[int, int, int, int]
 
 
@@ -28,31 +30,56 @@ K = TypeVar("K", bound=Ranked)
 
 
 class KeyPool(Generic[K]):
-    """Chooses among `keys`; `ready_at(key)` says from when each may be used (seconds)."""
+    """Chooses among `keys`; `ready_at(key, now, size)` says from when each may be used (seconds)
+    for a request of that size. Keys without room for even the smallest one rest.
+    """
 
-    def __init__(self, keys: Sequence[K], ready_at: Callable[[K], float]) -> None:
+    def __init__(self, keys: Sequence[K], ready_at: Callable[[K, float, Size], float]) -> None:
         self._keys = keys
         self._ready_at = ready_at
         self._stamps = [0] * len(keys)
         self._ready: list[tuple[Rank, int, int]] = []
         self._resting: list[tuple[float, int, int]] = []
+        self._asleep = bytearray(len(keys))
+        self._nobody: tuple[float, int, Size] = (-math.inf, -1, ONE)
         self.rebuild()
 
     def rebuild(self) -> None:
         """Look at every key afresh (a new day, a reload)."""
+        self.touch()
         self._ready = [(key.rank, at, self._stamps[at]) for at, key in enumerate(self._keys)]
         self._resting = []
+        self._asleep = bytearray(len(self._keys))
         heapify(self._ready)
 
     def renew(self, index: int) -> None:
         """Key `index` may have become better or ready earlier than it was known to be."""
+        self.touch()
         self._stamps[index] += 1
+        self._asleep[index] = 0
         heappush(self._ready, (self._keys[index].rank, index, self._stamps[index]))
         if len(self._ready) + len(self._resting) > 2 * len(self._keys) + 64:
             self.rebuild()
 
-    def pick(self, now: float, skip: Collection[int] = ()) -> K | None:
-        """The best key that may be used at `now` and is not in `skip`; None if there is none."""
+    def wake(self, index: int) -> None:
+        """Key `index` has more room than was known."""
+        self.touch()
+        if self._asleep[index]:
+            self.renew(index)
+
+    def touch(self) -> None:
+        """Somebody may have room earlier than was known."""
+        self._nobody = (-math.inf, -1, ONE)
+
+    def blocked(self, now: float, size: Size) -> tuple[float, int] | None:
+        """What `earliest` found for a request no larger than `size`, while that still holds."""
+        at, index, asked = self._nobody
+        if at <= now or size[1] < asked[1] or size[2] < asked[2]:
+            return None
+        return at, index
+
+    def pick(self, now: float, skip: Collection[int] = (), size: Size = ONE) -> K | None:
+        """The best key not in `skip` that has room for `size` at `now`; None if there is none."""
         self._wake(now)
         passed: list[tuple[Rank, int, int]] = []
         found: K | None = None
@@ -63,10 +90,10 @@ class KeyPool(Generic[K]):
                 heappop(self._ready)
             elif rank != key.rank:
                 heapreplace(self._ready, (key.rank, index, stamp))
-            elif (at := self._ready_at(key)) > now:
+            elif (at := self._ready_at(key, now, ONE)) > now:
                 heappop(self._ready)
                 self._rest(at, index)
-            elif index in skip:
+            elif index in skip or (size is not ONE and self._ready_at(key, now, size) > now):
                 passed.append(heappop(self._ready))
             else:
                 found = key
@@ -74,20 +101,37 @@ class KeyPool(Generic[K]):
             heappush(self._ready, entry)
         return found
 
-    def earliest(self, now: float, skip: Collection[int] = ()) -> float:
-        """When the first resting key that is not in `skip` wakes; inf if none will."""
+    def earliest(
+        self, now: float, skip: Collection[int] = (), size: Size = ONE
+    ) -> tuple[float, int]:
+        """When, at the earliest, a key that is not in `skip` has room for `size` (inf if none
+        will), and the number of one that has room for smaller ones already, -1 if none has.
+        """
+        soonest, best = math.inf, -1
+        for _, index, stamp in self._ready:  # those have room, but not for `size`
+            if stamp == self._stamps[index] and index not in skip:
+                at = max(now, self._ready_at(self._keys[index], now, size))
+                soonest, best = min((soonest, best), (at, index))
+        found = min(soonest, self._first_awake(now, skip)), best
+        if not skip:
+            self._nobody = (*found, size)
+        return found
+
+    def _first_awake(self, now: float, skip: Collection[int]) -> float:
         passed: list[tuple[float, int, int]] = []
         soonest = math.inf
         while self._resting:
             at, index, stamp = self._resting[0]
-            actual = self._ready_at(self._keys[index])
+            actual = self._ready_at(self._keys[index], now, ONE)
             if stamp != self._stamps[index]:
                 heappop(self._resting)
             elif actual <= now:
                 heappop(self._resting)
+                self._asleep[index] = 0
                 heappush(self._ready, (self._keys[index].rank, index, stamp))
-                soonest = now
-                break
+                if index not in skip:
+                    soonest = now
+                    break
             elif actual != at:
                 heappop(self._resting)
                 self._rest(actual, index)
@@ -101,6 +145,7 @@ class KeyPool(Generic[K]):
         return soonest
 
     def _rest(self, until: float, index: int) -> None:
+        self._asleep[index] = 1
         if until < math.inf:
             heappush(self._resting, (until, index, self._stamps[index]))
 
@@ -108,4 +153,5 @@ class KeyPool(Generic[K]):
         while self._resting and self._resting[0][0] <= now:
             _, index, stamp = heappop(self._resting)
             if stamp == self._stamps[index]:
+                self._asleep[index] = 0
                 heappush(self._ready, (self._keys[index].rank, index, stamp))

@@ -1,16 +1,20 @@
 """Which targets, in which order: auto, direct, the caller's own list. Pure.
 
 Higher priority first: provider, then model, then key. A `Route` is an immutable answer to
-"who may be asked"; which of them is free now is not its business.
+"who may be asked"; which of them is free now is not its business. Another rule than priority
+(core/rules.py) puts the lanes in order anew for each call, but only within a stage: what the
+caller named comes before what follows as fallback, and a list of models keeps its order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from aio_llm.config import ModelConfig, ProviderConfig, Settings, did_you_mean
+from aio_llm.config import ModelConfig, ProviderConfig, Settings, did_you_mean, unknown_rule
 from aio_llm.errors import ConfigError, ModelNotFoundError
+from aio_llm.prices import Price, list_price
 from aio_llm.providers.presets import preset
 
 
@@ -18,7 +22,8 @@ from aio_llm.providers.presets import preset
 class Lane:
     """One model of one provider; all of the provider's keys drive on it.
 
-    `quota`: the name its quota is counted under, which several models may share.
+    `quota`: the name its quota is counted under, which several models may share. `weight`: its
+    share of the calls under the rule "weighted", the provider's times the model's.
     """
 
     provider: str
@@ -26,6 +31,7 @@ class Lane:
     quota: str
     provider_priority: int
     model_priority: int
+    weight: float = 1.0
 
     @property
     def name(self) -> str:
@@ -37,11 +43,15 @@ class Lane:
 class Route:
     """Lanes in tiers: the first tier is asked first, lanes of one tier are equals.
 
-    `lanes`: all of them, best first.
+    `lanes`: all of them, best first. `rule`: what puts them in order; if that is not priority,
+    `stages` are the groups it does so within, and `prices` what it may have to know.
     """
 
     tiers: tuple[tuple[Lane, ...], ...]
     lanes: tuple[Lane, ...]
+    rule: str = "priority"
+    stages: tuple[tuple[Lane, ...], ...] = ()
+    prices: Mapping[Lane, Price] = field(default_factory=dict)
 
 
 class Router:
@@ -49,13 +59,15 @@ class Router:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lanes = [
-            _lane(provider, model)
+        self._configs = {
+            _lane(provider, model): (provider, model)
             for provider in settings.providers
             if provider.is_active
             for model in provider.models
             if model.is_active
-        ]
+        }
+        self._lanes = list(self._configs)
+        self._prices: dict[Lane, Price | None] = {}
         self._cache: dict[tuple[object, ...], Route] = {}
 
     @property
@@ -70,50 +82,74 @@ class Router:
         *,
         auto: bool,
         fallback: bool,
+        routing: str | None = None,
     ) -> Route:
-        """The route of one call; raises `ConfigError` or `ModelNotFoundError`."""
+        """The route of one call; raises `ConfigError` or `ModelNotFoundError`. `routing`: None for
+        the rule of the configuration.
+        """
         if provider is not None and not isinstance(provider, str):
             raise ConfigError(f"provider: must be a string, got {provider!r}")
         if model is not None and not isinstance(model, str | list | tuple):
             raise ConfigError(f"model: must be a string or a list of strings, got {model!r}")
         if isinstance(model, list | tuple) and not all(isinstance(one, str) for one in model):
             raise ConfigError(f"model: must be a list of strings, got {model!r}")
+        if routing is not None and not isinstance(routing, str):
+            raise ConfigError(f"routing: must be a string, got {routing!r}")
         wanted = model if model is None or isinstance(model, str) else tuple(model)
-        question = (provider, wanted, auto, fallback)
+        question = (provider, wanted, auto, fallback, routing)
         known = self._cache.get(question)
         if known is None:
-            known = self._route(provider, wanted, auto=auto, fallback=fallback)
+            rule = self._settings.routing if routing is None else _rule(routing)
+            stages = self._stages(provider, wanted, auto=auto, fallback=fallback)
+            known = self._route(rule, stages)
             if len(self._cache) < 1000:
                 self._cache[question] = known
         return known
 
-    def _route(
+    def _stages(
         self,
         provider: str | None,
         model: str | tuple[str, ...] | None,
         *,
         auto: bool,
         fallback: bool,
-    ) -> Route:
+    ) -> list[list[Lane]]:
+        """Groups of lanes, one to be asked before the next whatever the rule."""
         label = self.label(provider) if provider is not None else None
         if model == ():
             raise ConfigError("model: the list is empty; name at least one model")
         if isinstance(model, tuple):
-            tiers = [tier for one in model for tier in by_priority(self._named(label, one))]
+            stages = [self._named(label, one) for one in model]
         elif model is not None:
-            tiers = by_priority(self._named(label, model))
+            stages = [self._named(label, model)]
         elif label is not None:
-            tiers = by_priority([lane for lane in self._lanes if lane.provider == label])
+            stages = [[lane for lane in self._lanes if lane.provider == label]]
         elif auto:
-            tiers = by_priority(self._lanes)
+            stages = [self._lanes]
         else:
             raise ConfigError(
                 "no model named and auto_mode is off: pass model='provider/model', "
                 "or create AIO(..., auto_mode=True) to let priorities decide"
             )
-        if fallback:
-            tiers = [*tiers, *by_priority(self._lanes)]
-        return _checked(_without_repeats(tiers))
+        return [*stages, self._lanes] if fallback else stages
+
+    def _route(self, rule: str, stages: list[list[Lane]]) -> Route:
+        tiers = _without_repeats(tier for stage in stages for tier in by_priority(stage))
+        if not tiers:
+            raise ConfigError("no active model: every provider or model has is_active=False")
+        lanes = tuple(lane for tier in tiers for lane in tier)
+        if rule == "priority":
+            return Route(tuple(tiers), lanes)
+        groups = _without_repeats(tuple(stage) for stage in stages)
+        prices = self._known_prices(lanes) if rule == "cheapest" else {}
+        return Route(tuple(tiers), lanes, rule, tuple(groups), prices)
+
+    def _known_prices(self, lanes: Iterable[Lane]) -> dict[Lane, Price]:
+        """What the configuration says, else the list price; nothing for whom nobody knows."""
+        for lane in lanes:
+            if lane not in self._prices:
+                self._prices[lane] = _price(*self._configs[lane])
+        return {lane: price for lane in lanes if (price := self._prices[lane]) is not None}
 
     def label(self, provider: str) -> str:
         """The configured name behind a label, vendor name or alias; raises `ConfigError`."""
@@ -171,7 +207,13 @@ def by_priority(lanes: Sequence[Lane]) -> list[tuple[Lane, ...]]:
     return [tuple(tiers[rank]) for rank in sorted(tiers)]
 
 
-def _without_repeats(tiers: Sequence[tuple[Lane, ...]]) -> list[tuple[Lane, ...]]:
+def _rule(name: str) -> str:
+    if words := unknown_rule(name):
+        raise ConfigError(f"routing: {words}")
+    return name
+
+
+def _without_repeats(tiers: Iterable[tuple[Lane, ...]]) -> list[tuple[Lane, ...]]:
     seen: set[Lane] = set()
     kept: list[tuple[Lane, ...]] = []
     for tier in tiers:
@@ -182,20 +224,31 @@ def _without_repeats(tiers: Sequence[tuple[Lane, ...]]) -> list[tuple[Lane, ...]
     return kept
 
 
-def _checked(tiers: list[tuple[Lane, ...]]) -> Route:
-    if not tiers:
-        raise ConfigError("no active model: every provider or model has is_active=False")
-    return Route(tuple(tiers), tuple(lane for tier in tiers for lane in tier))
+def quota_name(provider: str, model: str) -> str:
+    """What a vendor counts `model` under: its own name, or one that several models share."""
+    row = preset(provider)
+    suffix = row.shared_suffix if row else ""
+    return f"*{suffix}" if suffix and model.endswith(suffix) else model
 
 
 def _lane(provider: ProviderConfig, model: ModelConfig) -> Lane:
-    row = preset(provider.provider)
-    suffix = row.shared_suffix if row else ""
-    shared = bool(suffix) and model.model_id.endswith(suffix)
     return Lane(
         provider.label,
         model.model_id,
-        f"*{suffix}" if shared else model.model_id,
+        quota_name(provider.provider, model.model_id),
         provider.priority,
         model.priority,
+        max(provider.weight * model.weight, sys.float_info.min),
     )
+
+
+def _price(provider: ProviderConfig, model: ModelConfig) -> Price | None:
+    read, written = model.input_price, model.output_price
+    if read is None or written is None:
+        row = preset(provider.provider)
+        listed = list_price(row.name if row else provider.provider, model.model_id)
+        if listed is None:
+            return None
+        read = listed.input if read is None else read
+        written = listed.output if written is None else written
+    return Price(read, written)

@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aio_llm.core.backoff import Backoff
+from aio_llm.core.limits import Size
 from aio_llm.core.routing import Lane
 
 if TYPE_CHECKING:
     from aio_llm.types import Attempt
 
 
+class Demand:
+    """What a call asks of quotas. `count` gives the tokens of its prompt, once, when somebody
+    wants to know; `max_tokens`: the most it may be answered with, None if it does not say.
+    """
+
+    __slots__ = ("_count", "_prompt", "max_tokens")
+
+    def __init__(self, count: Callable[[], int], max_tokens: int | None) -> None:
+        self._count = count
+        self._prompt: int | None = None
+        self.max_tokens = max_tokens
+
+    @property
+    def prompt(self) -> int:
+        """Estimated tokens of the prompt."""
+        if self._prompt is None:
+            self._prompt = self._count()
+        return self._prompt
+
+    @property
+    def least(self) -> tuple[int, int]:
+        """Tokens of the prompt, and with the answer; what is not known counts as large."""
+        if self.max_tokens is None:
+            return self.prompt, self.prompt + UNBOUNDED
+        return self.prompt, self.prompt + self.max_tokens
+
+
+def smallest(demands: Sequence[Demand]) -> Demand:
+    """What none of `demands` is smaller than, in the prompt or in the answer."""
+    prompt = min(demand.prompt for demand in demands)
+    answers = {demand.max_tokens for demand in demands}
+    if answers == {None}:
+        return Demand(lambda: prompt, None)
+    return Demand(lambda: prompt, min(most or 0 for most in answers))
+
+
+UNBOUNDED = 10**6
+"""Tokens an answer without a limit is taken for when calls are compared."""
+
+NO_DEMAND = Demand(lambda: 0, 0)
+
+
 @dataclass(slots=True)
 class Trail:
     """`excluded`: lanes this request can do nothing with. `avoided`: providers that just
     failed it; asked again only when there is nobody else. `waited`: seconds spent waiting
-    for capacity.
+    for capacity. `sizes`: what the call is expected to cost on each lane. `session`: who
+    answered its last call is asked first.
     """
 
     started: float
+    demand: Demand = NO_DEMAND
+    sizes: dict[Lane, Size] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     tries: dict[tuple[Lane, int], int] = field(default_factory=dict)
     setbacks: dict[Lane, int] = field(default_factory=dict)
@@ -28,6 +75,7 @@ class Trail:
     excluded: set[Lane] = field(default_factory=set)
     avoided: set[str] = field(default_factory=set)
     waited: float = 0.0
+    session: str | None = None
 
     def tried(self, lane: Lane, key: int) -> None:
         """One more attempt at this target."""

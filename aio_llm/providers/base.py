@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from aio_llm.allowances import Allowance
 from aio_llm.cancel import CancelScope
 from aio_llm.config import ProviderConfig
 from aio_llm.faults import Fault
@@ -73,6 +74,10 @@ class BaseProvider(ABC):
     @abstractmethod
     def check_key(self, call: Call) -> None:
         """Ask the vendor something that costs no tokens; raises if it refuses."""
+
+    def allowances(self, call: Call, wall: float) -> tuple[Allowance, ...]:
+        """What the answer to `call` says of the vendor's limits. `wall`: now, epoch seconds."""
+        return ()
 
     def classify(self, exc: BaseException) -> Fault:
         """What `exc`, raised by this adapter, means; pure."""

@@ -1,5 +1,6 @@
 """What is known of each vendor: one row each. Model lists are dated 2026-11 and only defaults
-for `AIO.from_env()`; limits change monthly and are learned, not written here.
+for `AIO.from_env()`; limits change monthly and are learned, not written here. How a vendor
+counts does not change: its windows, and what a token is.
 """
 
 from __future__ import annotations
@@ -11,12 +12,33 @@ PACIFIC = "America/Los_Angeles"
 
 
 @dataclass(frozen=True, slots=True)
+class Habits:
+    """How a vendor counts. `minute`, `day`: bucket, fixed or sliding (safe where unknown).
+    `burst`: what fits in at once, as a share of the limit. `tokens`: all of them, only the input,
+    or what a request may cost at most (reserved: prompt and max_tokens, never given back).
+    `counts_refused`: refused requests count too. `header`: the limit that plain
+    `x-ratelimit-*-requests` headers are about.
+    """
+
+    minute: str = "sliding"
+    day: str = "sliding"
+    burst: float = 1.0
+    tokens: str = "total"
+    counts_refused: bool = True
+    header: str = ""
+
+
+UNKNOWN = Habits()
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One vendor. `adapter`: module of this package. `day`: time zone whose midnight resets
     daily limits. `lacks`: request fields it refuses, unless they say what is so anyway.
     `rename`: ours -> its field names.
     `strict_history`: it refuses other vendors' fields in answers sent back to it.
     `shared_suffix`: models with it share one quota. `env`: names before `_API_KEY(S)`.
+    `habits`: how it counts what is used.
     """
 
     name: str
@@ -33,6 +55,7 @@ class Preset:
     asks_usage: bool = True
     shared_suffix: str = ""
     strict_history: bool = False
+    habits: Habits = UNKNOWN
 
 
 SO_ANYWAY = {"n": 1, "logprobs": False, "parallel_tool_calls": True}
@@ -50,6 +73,7 @@ PRESETS: tuple[Preset, ...] = (
         key_path="/key",
         asks_usage=False,
         shared_suffix=":free",
+        habits=Habits(day="fixed"),
     ),
     Preset(
         "groq",
@@ -61,6 +85,7 @@ PRESETS: tuple[Preset, ...] = (
         key_path="/openai/v1/models",
         strict_history=True,
         chat_path="/openai/v1/chat/completions",
+        habits=Habits("bucket", "bucket", counts_refused=False, header="rpd"),
     ),
     Preset(
         "cerebras",
@@ -71,6 +96,7 @@ PRESETS: tuple[Preset, ...] = (
         lacks=frozenset({"n", "logit_bias"}),
         rename=(("max_tokens", "max_completion_tokens"),),
         strict_history=True,
+        habits=Habits("bucket", "bucket", burst=1 / 3, tokens="reserved", counts_refused=False),
     ),
     Preset(
         "google-ai",
@@ -81,6 +107,7 @@ PRESETS: tuple[Preset, ...] = (
         day=PACIFIC,
         aliases=("google", "gemini"),
         lacks=frozenset({"logit_bias", "parallel_tool_calls", "user"}),
+        habits=Habits("fixed", "fixed", tokens="input"),
     ),
     Preset("custom", "openai_compatible", ""),
 )

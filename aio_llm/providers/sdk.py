@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from aio_llm.allowances import Allowance, told_by_headers
 from aio_llm.config import ProviderConfig
 from aio_llm.fork import renew_after_fork
 from aio_llm.providers.base import BaseProvider, Call
@@ -58,6 +59,13 @@ class SdkProvider(BaseProvider):
     def after_fork(self) -> None:
         """Another thread of the parent may have been making the client."""
         self._making = threading.Lock()
+
+    def allowances(self, call: Call, wall: float) -> tuple[Allowance, ...]:
+        """What the headers of the answer say."""
+        answer = call.scope.answer
+        if answer is None:
+            return ()
+        return told_by_headers(answer.headers, wall, requests=self.preset.habits.header)
 
     def unsupported(self, request: ChatRequest) -> str | None:
         """The first field given that the preset's row says this vendor refuses."""

@@ -10,9 +10,11 @@ It imports nothing but the standard library. Faults by name are in `faults.py`.
 
 from __future__ import annotations
 
+from aio_llm.simulator.custom import CustomVendor
 from aio_llm.simulator.quotas import Quota
 from aio_llm.simulator.records import RecordedRequest
 from aio_llm.simulator.rules import Rule
 from aio_llm.simulator.simulator import Simulator
+from aio_llm.simulator.usage import Usage
 
-__all__ = ["Quota", "RecordedRequest", "Rule", "Simulator"]
+__all__ = ["CustomVendor", "Quota", "RecordedRequest", "Rule", "Simulator", "Usage"]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from aio_llm.simulator.quotas import Quota
+from aio_llm.simulator.quotas import AXES, Quota
 from aio_llm.simulator.simulator import Simulator
 
 
@@ -19,9 +19,8 @@ def quota(text: str) -> Quota:
     """`groq:rpm=30,window=fixed` as a quota."""
     vendor, _, rest = text.partition(":")
     given: dict[str, Any] = dict(part.split("=", 1) for part in rest.split(",") if part)
-    for name in ("rpm", "tpm", "rpd", "tpd"):
-        given.update({name: int(given[name])} if name in given else {})
-    given.update({"burst": float(given["burst"])} if "burst" in given else {})
+    for kind, names in ((int, (*AXES, "concurrent")), (float, ("burst", "phase"))):
+        given.update({name: kind(given[name]) for name in names if name in given})
     try:
         return Quota(vendor, **given)
     except TypeError as error:

@@ -1,14 +1,19 @@
-"""What the simulated models say: deterministic, an echo of the request."""
+"""What the simulated models say: deterministic, an echo of the request.
+
+A prompt with `[think]` is thought about, one with `[tool]` calls the first tool, and one with
+`[answer 120]` is answered in 120 tokens (fewer if `max_tokens` is less).
+"""
 
 from __future__ import annotations
 
 import json
-import time
+import re
 
 from aio_llm.simulator.records import Answer, Ask
 
 THINK_MARK = "[think]"
 TOOL_MARK = "[tool]"
+_LENGTH = re.compile(r"\[answer (\d{1,6})\]")
 ECHOED = 200
 
 
@@ -32,19 +37,26 @@ def compose(ask: Ask, chunks: int) -> Answer:
     thinking = tokens(thought) if thought else 0
     spent = thinking + (tokens(text + arguments) if text or arguments else 0)
     return Answer(
-        ask, int(time.time()), pieces(text, chunks), thought, tool, arguments, finish,
+        ask, int(ask.at), pieces(text, chunks), thought, tool, arguments, finish,
         spent * ask.n, thinking,
     )  # fmt: skip
 
 
 def blank(ask: Ask, finish: str) -> Answer:
     """An answer without any text."""
-    return Answer(ask, int(time.time()), (), "", "", "", finish, 0, 0)
+    return Answer(ask, int(ask.at), (), "", "", "", finish, 0, 0)
 
 
 def _text(ask: Ask) -> str:
     said = f"{ask.vendor}/{ask.model} says: {ask.text[:ECHOED]}"
-    return json.dumps({"says": said}, ensure_ascii=False) if ask.json_mode else said
+    if ask.json_mode:
+        return json.dumps({"says": said}, ensure_ascii=False)
+    wanted = _LENGTH.search(ask.text)
+    return said if wanted is None else _as_long(said, 4 * int(wanted[1]))
+
+
+def _as_long(text: str, size: int) -> str:
+    return (f"{text} " * (size // (len(text) + 1) + 1))[:size]
 
 
 def _within(text: str, max_tokens: int | None) -> tuple[str, str]:

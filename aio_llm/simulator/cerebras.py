@@ -8,7 +8,7 @@ from typing import ClassVar
 from aio_llm.simulator.openai_like import OpenAILike, completion_id, seconds_text
 from aio_llm.simulator.quotas import Meter
 from aio_llm.simulator.records import Answer, Ask, Case, Json, Problem
-from aio_llm.simulator.vendor import Row, Special, cloudflare_block, date_header
+from aio_llm.simulator.vendor import Row, Special, cloudflare_block
 
 INVALID = "invalid_request_error"
 _WINDOWS = {
@@ -16,6 +16,11 @@ _WINDOWS = {
     "tpm": ("Tokens per minute", "tokens-minute"),
     "rpd": ("Requests per day", "requests-day"),
     "tpd": ("Tokens per day", "tokens-day"),
+    "rps": ("Requests per second", "requests-second"),
+    "tps": ("Tokens per second", "tokens-second"),
+    "rph": ("Requests per hour", "requests-hour"),
+    "tph": ("Tokens per hour", "tokens-hour"),
+    "concurrent": ("Concurrent requests", ""),
 }
 _DAILY = Meter(1_440_000, 1_439_999, 33011.382867097855)
 _PER_MINUTE = 1_000_000
@@ -84,7 +89,7 @@ class Cerebras(OpenAILike):
         "529": Row(529, "We're experiencing high traffic right now! Please try again soon.",
                    "too_many_requests_error", "queue_exceeded", "queue"),
     }  # fmt: skip
-    special: ClassVar[Mapping[str, Special]] = {
+    special: Mapping[str, Special] = {
         "limit": limit_problem,
         "html_403": cloudflare_block("api.cerebras.ai"),
     }
@@ -98,7 +103,7 @@ class Cerebras(OpenAILike):
     def headers(self, content_type: str, serial: int) -> bytes:
         """Cloudflare's and Cerebras's own."""
         return (
-            f"date: {date_header()}\r\ncontent-type: {content_type}\r\nconnection: keep-alive\r\n"
+            f"date: {self.date()}\r\ncontent-type: {content_type}\r\nconnection: keep-alive\r\n"
             f"cf-ray: {serial:016x}-SJC\r\ncf-cache-status: DYNAMIC\r\n"
             f"inference-id: {completion_id(serial)}\r\nx-request-id: {serial:032x}\r\n"
             "referrer-policy: strict-origin-when-cross-origin\r\nserver: cloudflare\r\n"

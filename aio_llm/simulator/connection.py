@@ -1,16 +1,19 @@
-"""One client connection: reads requests, plays what the desk decides, notices the hang-up."""
+"""One client connection: reads requests, plays what the desk decides, notices the hang-up.
+
+`rate`: how many seconds of the simulator's clock pass in a real one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from aio_llm.simulator.http1 import BadRequestError, take_request
 from aio_llm.simulator.journal import Journal
-from aio_llm.simulator.records import End, HttpRequest, Play
+from aio_llm.simulator.records import End, HttpRequest, Play, RealSeconds
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _REFUSAL = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -26,14 +29,18 @@ class Decider(Protocol):
 class Connection(asyncio.Protocol):
     """HTTP/1.1 with keep-alive; requests are answered one after the other."""
 
-    def __init__(self, decide: Decider, journal: Journal, live: set[Connection]) -> None:
+    def __init__(
+        self, decide: Decider, journal: Journal, live: set[Connection], rate: float
+    ) -> None:
         self._decide = decide
+        self._rate = rate
         self._journal = journal
         self._live = live
         self._buffer = bytearray()
         self._steps: Iterator[bytes | float] | None = None
         self._end = End.KEEP
         self._counts = False
+        self._ended: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last = False
         self.transport: asyncio.Transport
@@ -80,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._last = request.headers.get("connection", "").lower() == "close"
         self._steps = iter(play.steps)
         self._end = play.end
+        self._ended = play.ended
         self._advance()
 
     def _advance(self) -> None:
@@ -89,8 +97,9 @@ class Connection(asyncio.Protocol):
             if isinstance(step, bytes):
                 self.transport.write(step)
             else:
+                pause = step if isinstance(step, RealSeconds) else step / self._rate
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(step, self._resume)
+                self._timer = loop.call_later(pause, self._resume)
                 return
         self._finish()
 
@@ -109,6 +118,8 @@ class Connection(asyncio.Protocol):
 
     def _settle(self, aborted: bool) -> None:
         self._steps = None
+        if self._ended is not None:
+            self._ended()
         if self._counts:
             self._journal.finished(aborted)
 

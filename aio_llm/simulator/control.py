@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """GET config, stats, requests; POST inject, clear."""
+    """GET config, stats, requests; POST inject, usage, clear."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -24,6 +24,7 @@ class Control:
             ("GET", "/_sim/stats"): lambda body: simulator.stats(),
             ("GET", "/_sim/requests"): lambda body: self._requests(),
             ("POST", "/_sim/inject"): self._inject,
+            ("POST", "/_sim/usage"): self._usage,
             ("POST", "/_sim/clear"): lambda body: self._clear(),
         }
 
@@ -43,6 +44,12 @@ class Control:
     def _inject(self, body: dict[str, Any]) -> dict[str, Any]:
         rule = self._simulator.inject(**body)
         return {"fault": rule.fault, "params": rule.params}
+
+    def _usage(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`ranks` as a list of [vendor, key, model, rank]."""
+        ranks = body.pop("ranks", None)
+        lanes = None if ranks is None else {(v, k, m): rank for v, k, m, rank in ranks}
+        return dataclasses.asdict(self._simulator.usage(**body, ranks=lanes))
 
     def _clear(self) -> dict[str, Any]:
         self._simulator.clear()

@@ -19,6 +19,7 @@ from aio_llm.simulator.journal import Journal
 from aio_llm.simulator.openrouter import OpenRouter
 from aio_llm.simulator.quotas import Ledger, Refusal
 from aio_llm.simulator.records import (
+    Answer,
     Ask,
     Case,
     HttpRequest,
@@ -42,8 +43,9 @@ Control = Callable[[HttpRequest], Reply]
 class Settings:
     """What a user of the simulator sets; times in seconds."""
 
+    vendors: Mapping[str, Vendor]
     keys: Mapping[str, list[str]]
-    latency: float
+    latency: Callable[[Ask], float]
     chunk_delay: float
     chunks: int
     groups: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -54,8 +56,15 @@ class Settings:
 class Desk:
     """The counter where requests arrive; runs in the server thread only."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, journal: Journal) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self._ledger = ledger
         self._journal = journal
         self._serial = itertools.count(1)
@@ -64,7 +73,7 @@ class Desk:
     def __call__(self, request: HttpRequest, connection: int) -> tuple[Play, bool]:
         """Decide and write down; True when it is a chat request."""
         prefix, _, rest = request.path[1:].partition("/")
-        vendor = VENDORS.get(prefix)
+        vendor = self._settings.vendors.get(prefix)
         if vendor is None:
             return self._elsewhere(request, connection), False
         route = vendor.route(request.method, f"/{rest}")
@@ -86,6 +95,7 @@ class Desk:
     def _ask(self, vendor: Vendor, route: Route, request: HttpRequest, body: Json | None) -> Ask:
         key, serial = vendor.key_of(request), next(self._serial)
         ask = Ask(vendor.name, key, route.model, route.stream, request.path, serial)
+        ask.at = self._clock()
         if body is None:
             ask.readable = False
         elif route.kind == "chat":
@@ -96,14 +106,27 @@ class Desk:
         return ask
 
     def _chat(self, vendor: Vendor, ask: Ask) -> Play:
-        settings = self._settings
-        rule = next((rule for rule in settings.rules if rule.matches(ask)), None)
+        rule = next((rule for rule in self._settings.rules if rule.matches(ask)), None)
+        latency = self._settings.latency(ask)
         if rule is None:
-            return play(self._healthy(vendor, ask), settings.latency, settings.chunk_delay)
+            answer = play(self._healthy(vendor, ask), latency, self._settings.chunk_delay)
+        else:
+            answer = self._hit(vendor, ask, rule, latency)
+        if ask.counted:
+            group = self.group_of(vendor.name, ask.key)
+            answer.ended = lambda: self._ledger.leave(vendor.name, group, ask.model)
+        return answer
+
+    def _hit(self, vendor: Vendor, ask: Ask, rule: Rule, latency: float) -> Play:
+        settings = self._settings
+        if rule.spends and ask.readable:
+            refused = self._admit(vendor, ask, compose(ask, settings.chunks))
+            if refused is not None:
+                return play(refused)
         rule.hits += 1
         shot = Shot(
             vendor, ask, _case(ask), rule.params, lambda: self._healthy(vendor, ask),
-            settings.other_origin, settings.latency, settings.chunk_delay,
+            settings.other_origin, latency, settings.chunk_delay,
         )  # fmt: skip
         answer = FAULTS[rule.fault].build(shot)
         answer.fault = rule.fault
@@ -114,14 +137,26 @@ class Desk:
         if wrong is not None:
             return vendor.reply(vendor.problem(wrong, _case(ask)), ask.serial)
         answer = compose(ask, self._settings.chunks)
+        refused = self._admit(vendor, ask, answer)
+        if refused is not None:
+            return refused
         if not self._ledger.limited(vendor.name):
             return vendor.answer(answer, {})
         group = self.group_of(vendor.name, ask.key)
-        refusal = self._ledger.admit(vendor.name, group, ask.model, answer.total_tokens)
-        meters = self._ledger.meters(vendor.name, group, ask.model)
+        return vendor.answer(answer, self._ledger.meters(vendor.name, group, ask.model, ask.at))
+
+    def _admit(self, vendor: Vendor, ask: Ask, answer: Answer) -> Reply | None:
+        """Spend quota, once per request; the vendor's refusal if there is none left."""
+        ask.size = answer.size
+        if ask.counted or not self._ledger.limited(vendor.name):
+            return None
+        place = (vendor.name, self.group_of(vendor.name, ask.key), ask.model)
+        refusal = self._ledger.admit(*place, answer.size, ask.at)
+        ask.counted, ask.limited = refusal is None, refusal is not None
         if refusal is None:
-            return vendor.answer(answer, meters)
+            return None
         problem = _refusal(vendor, ask, refusal)
+        meters = self._ledger.meters(*place, ask.at)
         headers = {**problem.headers, **vendor.spent_headers(meters)}
         problem = Problem(problem.status, problem.body, headers, problem.content_type)
         return vendor.reply(problem, ask.serial)
@@ -154,7 +189,7 @@ class Desk:
 
 
 def _case(ask: Ask) -> Case:
-    return Case(ask.model, ask.key, _inner(ask.path), ask.serial)
+    return Case(ask.model, ask.key, _inner(ask.path), ask.serial, at=ask.at)
 
 
 def _inner(path: str) -> str:
@@ -163,10 +198,12 @@ def _inner(path: str) -> str:
 
 def _refusal(vendor: Vendor, ask: Ask, refusal: Refusal) -> Problem:
     endless = math.isinf(refusal.wait)
-    wait = 86_400.0 if endless else round(refusal.wait, 6)
+    wait: float | None = 86_400.0 if endless else round(refusal.wait, 6)
+    if refusal.axis == "concurrent":
+        wait = None  # nobody knows when one of the others ends
     case = Case(
         ask.model, ask.key, _inner(ask.path), ask.serial, refusal.axis, refusal.limit, refusal.used,
-        refusal.requested, wait, retry_after=True,
+        refusal.requested, wait, retry_after=True, at=ask.at,
     )  # fmt: skip
     too_large = endless and vendor.name == "groq" and refusal.axis.startswith("t")
     return vendor.problem("413" if too_large else "limit", case)
@@ -186,6 +223,7 @@ def _recorded(
     return RecordedRequest(
         ask.vendor, ask.key, ask.model, ask.stream, request.path, request.method,
         request.headers, body, answer.status, answer.fault, time.monotonic(), connection,
+        ask.at, ask.size, ask.counted, ask.limited,
     )  # fmt: skip
 
 
@@ -195,10 +233,11 @@ def json_reply(value: object, status: int = 200) -> Reply:
     return Reply(status, header_block({"content-type": "application/json"}), body)
 
 
-def vendor_names(names: Iterable[str]) -> list[str]:
-    """The names, all vendors when there is none; ValueError for an unknown one."""
+def vendor_names(names: Iterable[str], known: Iterable[str] = VENDORS) -> list[str]:
+    """The names, all famous vendors when there is none; ValueError for an unknown one."""
+    known = list(known)
     chosen = list(names) or list(VENDORS)
     for name in chosen:
-        if name not in VENDORS:
-            raise ValueError(f"no vendor {name!r}; there are {', '.join(VENDORS)}")
+        if name not in known:
+            raise ValueError(f"no vendor {name!r}; there are {', '.join(known)}")
     return chosen

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 from aio_llm.simulator.answers import blank, pieces, tokens
 from aio_llm.simulator.google_errors import ROWS, SPECIAL
 from aio_llm.simulator.records import Answer, Ask, Case, Event, HttpRequest, Json, Problem, Route
-from aio_llm.simulator.vendor import Row, Special, Vendor, date_header, token_limit_is_sane
+from aio_llm.simulator.vendor import Row, Special, Vendor, token_limit_is_sane
 
 _PATH = re.compile(r"/(?:v1|v1beta|v1alpha)/models(?:/([^:]+)(?::(\w+))?)?")
 _METHODS = {"generateContent": False, "streamGenerateContent": True}
@@ -30,7 +30,7 @@ class GoogleAI(Vendor):
     key_length = 39
     day_wait = 20.0
     rows: ClassVar[Mapping[str, Row]] = ROWS
-    special: ClassVar[Mapping[str, Special]] = SPECIAL
+    special: Mapping[str, Special] = SPECIAL
 
     def route(self, method: str, path: str) -> Route:
         """generateContent, streamGenerateContent and the list of models."""
@@ -90,7 +90,7 @@ class GoogleAI(Vendor):
         inline = "content-disposition: attachment\r\n" if "event" in content_type else ""
         return (
             f"content-type: {kind}\r\n{inline}vary: Origin\r\nvary: X-Origin\r\nvary: Referer\r\n"
-            f"date: {date_header()}\r\nserver: scaffolding on HTTPServer2\r\n"
+            f"date: {self.date()}\r\nserver: scaffolding on HTTPServer2\r\n"
             "x-xss-protection: 0\r\nx-frame-options: SAMEORIGIN\r\n"
             "x-content-type-options: nosniff\r\nserver-timing: gfet4t7; dur=392\r\n"
             'x-gemini-service-tier: standard\r\nalt-svc: h3=":443"; ma=2592000\r\n'

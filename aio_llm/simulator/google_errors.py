@@ -14,6 +14,10 @@ _QUOTAS = {
     "tpm": ("input_token_count", "GenerateContentInputTokensPerModelPerMinute-FreeTier"),
     "rpd": ("requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
     "tpd": ("input_token_count", "GenerateContentInputTokensPerModelPerDay-FreeTier"),
+    "rps": ("requests", "GenerateRequestsPerSecondPerProjectPerModel-FreeTier"),
+    "tps": ("input_token_count", "GenerateContentInputTokensPerModelPerSecond-FreeTier"),
+    "rph": ("requests", "GenerateRequestsPerHourPerProjectPerModel-FreeTier"),
+    "tph": ("input_token_count", "GenerateContentInputTokensPerModelPerHour-FreeTier"),
 }
 _LIMITS = "https://ai.google.dev/gemini-api/docs/rate-limits"
 _INVALID, _DENIED, _EXHAUSTED = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED")

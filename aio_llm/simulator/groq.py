@@ -12,7 +12,6 @@ from aio_llm.simulator.vendor import (
     Row,
     Special,
     cloudflare_block,
-    date_header,
     duration,
     retry_after,
 )
@@ -26,6 +25,11 @@ _WINDOWS = {
     "tpm": ("tokens", "tokens per minute (TPM)"),
     "rpd": ("requests", "requests per day (RPD)"),
     "tpd": ("tokens", "tokens per day (TPD)"),
+    "rps": ("requests", "requests per second (RPS)"),
+    "tps": ("tokens", "tokens per second (TPS)"),
+    "rph": ("requests", "requests per hour (RPH)"),
+    "tph": ("tokens", "tokens per hour (TPH)"),
+    "concurrent": ("requests", "concurrent requests"),
 }
 _DAILY = Meter(500_000, 499_999, 0.1728)
 _PER_MINUTE = 300_000
@@ -131,7 +135,7 @@ class Groq(OpenAILike):
                    "incident.", "internal_server_error"),
         "529": Row(529, "{model} is overloaded. Please try again later.", "internal_server_error"),
     }  # fmt: skip
-    special: ClassVar[Mapping[str, Special]] = {
+    special: Mapping[str, Special] = {
         "limit": limit_problem,
         "413": too_large,
         "html_403": cloudflare_block("groq.com"),
@@ -147,7 +151,7 @@ class Groq(OpenAILike):
         """Cloudflare's and Groq's own."""
         cache = "no-cache" if "event" in content_type else "private, max-age=0, no-store"
         return (
-            f"date: {date_header()}\r\ncontent-type: {content_type}\r\nconnection: keep-alive\r\n"
+            f"date: {self.date()}\r\ncontent-type: {content_type}\r\nconnection: keep-alive\r\n"
             f"cache-control: {cache}\r\nvary: Origin\r\nvia: 1.1 google\r\nx-groq-region: dls\r\n"
             f"x-request-id: req_{serial:026x}\r\ncf-cache-status: DYNAMIC\r\n"
             f"set-cookie: __cf_bm={serial:043x}-1.0.1.1; path=/; domain=.groq.com; HttpOnly; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -64,13 +64,14 @@ def _request(line: str, headers: dict[str, str], body: bytes) -> HttpRequest:
 class DateHeader:
     """The `date` header, rebuilt once a second."""
 
-    def __init__(self) -> None:
-        self._second = 0
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._second = -1
         self._value = ""
 
     def __call__(self) -> str:
         """Return the current value."""
-        second = int(time.time())
+        second = int(self._clock())
         if second != self._second:
             self._value = formatdate(second, usegmt=True)
             self._second = second

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import ClassVar
 
 from aio_llm.simulator.answers import blank
 from aio_llm.simulator.openai_like import OpenAILike
 from aio_llm.simulator.records import Answer, Ask, Case, Event, Json, Problem, Route
-from aio_llm.simulator.vendor import Row, Special, cloudflare_block, date_header, retry_after
+from aio_llm.simulator.vendor import Row, Special, cloudflare_block, retry_after
 
 PROCESSING = Event("comment", b": OPENROUTER PROCESSING\n\n")
 _BLANKS = b"\n         " * 3 + b"\n"
 _PROVIDER = "Parasail"
 _USER = "user_2simulated0000000000000"
 _DAY = "free-models-per-day. Add 10 credits to unlock 1000 free model requests per day"
+_MINUTE = "free-models-per-min. "
 _WINDOWS = {
-    "rpm": ("free-models-per-min. ", 60),
-    "tpm": ("free-models-per-min. ", 60),
+    "rps": (_MINUTE, 1),
+    "tps": (_MINUTE, 1),
+    "rpm": (_MINUTE, 60),
+    "tpm": (_MINUTE, 60),
+    "rph": (_MINUTE, 3_600),
+    "tph": (_MINUTE, 3_600),
     "rpd": (_DAY, 86_400),
     "tpd": (_DAY, 86_400),
 }
@@ -29,7 +33,7 @@ def limit_problem(case: Case) -> Problem:
     if case.wait is None:
         return Problem(429, {"error": {"message": "Rate limit exceeded", "code": 429}})
     window, span = _WINDOWS[case.axis]
-    now = time.time()
+    now = case.at
     reset = now + case.wait if case.wait >= 0 else (now // span + 1) * span
     headers = {
         "X-RateLimit-Limit": str(case.limit),
@@ -103,7 +107,7 @@ class OpenRouter(OpenAILike):
         "500": Row(500, "Internal Server Error"),
         "503": Row(503, "No instances available for {model}"),
     }  # fmt: skip
-    special: ClassVar[Mapping[str, Special]] = {
+    special: Mapping[str, Special] = {
         "limit": limit_problem,
         "content_filter": moderation,
         "502": lambda case: upstream(502, "upstream connect error"),
@@ -129,7 +133,7 @@ class OpenRouter(OpenAILike):
         """Cloudflare's and OpenRouter's own."""
         cache = "cache-control: no-cache\r\n" if "event" in content_type else ""
         return (
-            f"date: {date_header()}\r\ncontent-type: {content_type}\r\nconnection: keep-alive\r\n"
+            f"date: {self.date()}\r\ncontent-type: {content_type}\r\nconnection: keep-alive\r\n"
             f"{cache}access-control-allow-origin: *\r\nvary: Accept-Encoding\r\n"
             'permissions-policy: payment=(self "https://checkout.stripe.com")\r\n'
             "referrer-policy: no-referrer, strict-origin-when-cross-origin\r\n"

@@ -1,29 +1,38 @@
 """Rate limits per key group and model: who may pass, and when the next one may.
 
 A window is *sliding* (the last 60 s or 24 h), *fixed* (whole minutes and days of the clock, so
-midnight UTC) or a *bucket* (`limit * burst` at most, refilled continuously).
+midnight UTC) or a *bucket* (`limit * burst` at most, refilled continuously). How each of them
+counts: windows.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-MINUTE, DAY = 60.0, 86_400.0
-AXES = {"rpm": MINUTE, "tpm": MINUTE, "rpd": DAY, "tpd": DAY}
+from aio_llm.simulator.records import Size
+from aio_llm.simulator.windows import WINDOWS, Bucket, Counter, Fixed, Sliding, Slots
+
+SECOND, MINUTE, HOUR, DAY = 1.0, 60.0, 3_600.0, 86_400.0
+AXES = {
+    "rps": SECOND, "rpm": MINUTE, "rph": HOUR, "rpd": DAY,
+    "tps": SECOND, "tpm": MINUTE, "tph": HOUR, "tpd": DAY,
+}  # fmt: skip
+COUNTED = ("total", "input", "reserved")
 ALL_MODELS = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A limit of one vendor: requests and tokens per minute and day.
+    """A limit of one vendor: requests and tokens per second, minute, hour and day.
 
     `model`: None counts each model by itself, a name limits that model only, "*" lets all models
     share one counter. `group`: None holds for every key group, each with its own counters.
     `burst` is the size of a bucket as a multiple of the limit. `count_refused`: refusals count too.
+    `tokens`: "total" counts prompt and completion, "input" the prompt only, "reserved" prompt and
+    `max_tokens`, whatever is used of it. `concurrent`: requests that may be answered at once.
+    `phase`: seconds by which fixed windows begin late. `zone`: whose midnight begins fixed days.
     """
 
     vendor: str
@@ -36,11 +45,23 @@ class Quota:
     window: str = "sliding"
     burst: float = 1.0
     count_refused: bool = False
+    rps: int | None = None
+    tps: int | None = None
+    rph: int | None = None
+    tph: int | None = None
+    concurrent: int | None = None
+    tokens: str = "total"
+    phase: float = 0.0
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown window."""
-        if self.window not in _WINDOWS:
-            raise ValueError(f"window must be one of {', '.join(_WINDOWS)}, not {self.window!r}")
+        """Refuse unknown words."""
+        for name, value, known in (
+            ("window", self.window, tuple(WINDOWS)),
+            ("tokens", self.tokens, COUNTED),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
     def limits(self) -> dict[str, int]:
         """The limits that are set, by axis name."""
@@ -74,129 +95,8 @@ class Refusal:
     wait: float
 
 
-class Counter(Protocol):
-    """Counts amounts in a window; all times in seconds of the simulator's clock."""
-
-    def used(self, now: float) -> float:
-        """What counts at this moment."""
-
-    def wait(self, now: float, amount: int) -> float:
-        """Seconds until `amount` fits: 0 when it does, infinite when it never will."""
-
-    def add(self, now: float, amount: int) -> None:
-        """Count an amount."""
-
-    def reset(self, now: float) -> float:
-        """Seconds until nothing counts any more."""
-
-
-class Sliding:
-    """The last `span` seconds."""
-
-    def __init__(self, limit: int, span: float, burst: float) -> None:
-        self._limit = limit
-        self._span = span
-        self._seen: deque[tuple[float, int]] = deque()
-        self._sum = 0
-
-    def used(self, now: float) -> float:
-        """What was counted in the last `span` seconds."""
-        while self._seen and self._seen[0][0] + self._span <= now:
-            self._sum -= self._seen.popleft()[1]
-        return self._sum
-
-    def wait(self, now: float, amount: int) -> float:
-        """Seconds until enough of the oldest amounts are out of the window."""
-        over = self.used(now) + amount - self._limit
-        if over <= 0:
-            return 0.0
-        for at, counted in self._seen:
-            over -= counted
-            if over <= 0:
-                return at + self._span - now
-        return math.inf
-
-    def add(self, now: float, amount: int) -> None:
-        """Count an amount at this moment."""
-        self._seen.append((now, amount))
-        self._sum += amount
-
-    def reset(self, now: float) -> float:
-        """Seconds until the newest amount is out of the window."""
-        return self._seen[-1][0] + self._span - now if self.used(now) else 0.0
-
-
-class Fixed:
-    """Whole minutes or days of the clock."""
-
-    def __init__(self, limit: int, span: float, burst: float) -> None:
-        self._limit = limit
-        self._span = span
-        self._window = -1
-        self._sum = 0
-
-    def used(self, now: float) -> float:
-        """What was counted in the current window."""
-        window = int(now // self._span)
-        if window != self._window:
-            self._window, self._sum = window, 0
-        return self._sum
-
-    def wait(self, now: float, amount: int) -> float:
-        """Seconds until the next window when the amount does not fit in this one."""
-        if self.used(now) + amount <= self._limit:
-            return 0.0
-        return math.inf if amount > self._limit else self._left(now)
-
-    def add(self, now: float, amount: int) -> None:
-        """Count an amount in the current window."""
-        self.used(now)
-        self._sum += amount
-
-    def reset(self, now: float) -> float:
-        """Seconds until the next window."""
-        return self._left(now) if self.used(now) else 0.0
-
-    def _left(self, now: float) -> float:
-        return self._span - now % self._span
-
-
-class Bucket:
-    """A bucket of `limit * burst`, refilled by `limit` per `span` seconds."""
-
-    def __init__(self, limit: int, span: float, burst: float) -> None:
-        self._size = max(1.0, limit * burst)
-        self._rate = limit / span
-        self._debt = 0.0
-        self._at = -math.inf
-
-    def used(self, now: float) -> float:
-        """What has not been refilled yet."""
-        self._debt = max(0.0, self._debt - max(0.0, now - self._at) * self._rate)
-        self._at = max(now, self._at)
-        return self._debt
-
-    def wait(self, now: float, amount: int) -> float:
-        """Seconds until the bucket holds the amount."""
-        if amount > self._size or not self._rate:
-            return math.inf
-        over = self.used(now) + amount - self._size
-        return over / self._rate if over > 1e-9 else 0.0
-
-    def add(self, now: float, amount: int) -> None:
-        """Take an amount out of the bucket."""
-        self._debt = self.used(now) + amount
-
-    def reset(self, now: float) -> float:
-        """Seconds until the bucket is full."""
-        return self.used(now) / self._rate if self._rate else 0.0
-
-
-_WINDOWS: dict[str, Callable[[int, float, float], Counter]] = {
-    "sliding": Sliding,
-    "fixed": Fixed,
-    "bucket": Bucket,
-}
+Held = tuple[Quota, str, int, Counter]
+"""A quota, one of its axes, the limit there and its counter."""
 
 
 class Ledger:
@@ -215,49 +115,90 @@ class Ledger:
         """Whether this vendor has any limit."""
         return any(quota.vendor == vendor for quota in self._quotas)
 
-    def admit(self, vendor: str, group: str, model: str, tokens: int) -> Refusal | None:
-        """Count a request of so many tokens; when a limit is spent, count nothing and say why."""
-        now = self._clock()
-        held = list(self._held(vendor, group, model))
-        refusals = [
-            Refusal(axis, limit, round(counter.used(now)), amount, counter.wait(now, amount))
-            for _, axis, limit, counter in held
-            for amount in (_amount(axis, tokens),)
-        ]
-        worst = max(refusals, key=lambda refusal: refusal.wait, default=None)
+    def admit(
+        self, vendor: str, group: str, model: str, size: Size | int, at: float | None = None
+    ) -> Refusal | None:
+        """Count a request of so many tokens; when a limit is spent, count nothing and say why.
+
+        `at`: seconds of the clock, None for now. What has passed must `leave` when it is answered,
+        if there are limits of requests at once.
+        """
+        now, size = self._now(at), _size(size)
+        held = list(self.held(vendor, group, model))
+        worst = max(_refusals(held, size, now), key=lambda refusal: refusal.wait, default=None)
         refused = worst is not None and worst.wait > 0
         for quota, axis, _, counter in held:
-            if not refused or quota.count_refused:
-                counter.add(now, _amount(axis, tokens))
+            if not refused or (quota.count_refused and axis != "concurrent"):
+                counter.add(now, size.amount(axis, quota.tokens))
         return worst if refused else None
 
-    def meters(self, vendor: str, group: str, model: str) -> dict[str, Meter]:
-        """The state of each limit that holds for a key group and model, by axis."""
-        now = self._clock()
+    def wait(
+        self, vendor: str, group: str, model: str, size: Size | int, at: float | None = None
+    ) -> float:
+        """Seconds until a request of so many tokens could pass, 0 for now; counts nothing."""
+        now, size = self._now(at), _size(size)
+        held = self.held(vendor, group, model)
+        return max((refusal.wait for refusal in _refusals(held, size, now)), default=0.0)
+
+    def leave(self, vendor: str, group: str, model: str) -> None:
+        """A request that has passed is answered, or its client is gone."""
+        for _, _, _, counter in self.held(vendor, group, model):
+            if isinstance(counter, Slots):
+                counter.leave()
+
+    def meters(
+        self, vendor: str, group: str, model: str, at: float | None = None
+    ) -> dict[str, Meter]:
+        """The state of each limit per time that holds for a key group and model, by axis."""
+        now = self._now(at)
         found = {}
-        for _, axis, limit, counter in self._held(vendor, group, model):
-            left = max(0, limit - math.ceil(counter.used(now)))
-            found[axis] = Meter(limit, left, counter.reset(now))
+        for _, axis, limit, counter in self.held(vendor, group, model):
+            if axis in AXES:
+                left = max(0, limit - math.ceil(counter.used(now)))
+                found[axis] = Meter(limit, left, counter.reset(now))
         return found
 
-    def _held(
-        self, vendor: str, group: str, model: str
-    ) -> Iterator[tuple[Quota, str, int, Counter]]:
+    def held(self, vendor: str, group: str, model: str) -> Iterator[Held]:
+        """The limits that hold for a key group and model."""
         for index, quota in enumerate(self._quotas):
             if quota.covers(vendor, group, model):
                 for axis, limit in quota.limits().items():
                     yield quota, axis, limit, self._counter(index, axis, group, model)
+                if quota.concurrent is not None:
+                    slots = self._counter(index, "concurrent", group, model)
+                    yield quota, "concurrent", quota.concurrent, slots
+
+    def _now(self, at: float | None) -> float:
+        return self._clock() if at is None else at
 
     def _counter(self, index: int, axis: str, group: str, model: str) -> Counter:
         quota = self._quotas[index]
         place = (index, axis, group, "" if quota.model == ALL_MODELS else model)
         counter = self._counters.get(place)
         if counter is None:
-            build = _WINDOWS[quota.window]
-            counter = build(getattr(quota, axis), AXES[axis], quota.burst)
-            self._counters[place] = counter
+            counter = self._counters[place] = make_counter(quota, axis)
         return counter
 
 
-def _amount(axis: str, tokens: int) -> int:
-    return 1 if axis.startswith("r") else tokens
+def make_counter(quota: Quota, axis: str) -> Counter:
+    """A fresh counter for one axis of a quota."""
+    limit = int(getattr(quota, axis))
+    if axis == "concurrent":
+        return Slots(limit)
+    span = AXES[axis]
+    if quota.window == "bucket":
+        return Bucket(limit, span, quota.burst)
+    if quota.window == "fixed":
+        return Fixed(limit, span, quota.phase, quota.zone)
+    return Sliding(limit, span)
+
+
+def _size(size: Size | int) -> Size:
+    return Size(size, size, size) if isinstance(size, int) else size
+
+
+def _refusals(held: Iterable[Held], size: Size, now: float) -> Iterator[Refusal]:
+    for quota, axis, limit, counter in held:
+        amount = size.amount(axis, quota.tokens)
+        used = round(counter.used(now))
+        yield Refusal(axis, limit, used, amount, counter.wait(now, amount))

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a request is made of, in tokens: its prompt, prompt and completion, and prompt and
+    `max_tokens`.
+    """
+
+    input: int
+    total: int
+    reserved: int
+
+    def amount(self, axis: str, tokens: str) -> int:
+        """What counts on an axis: one request, or the tokens that a quota counts."""
+        return int(getattr(self, tokens)) if axis.startswith("t") else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,11 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """One request as it arrived; `at` is in seconds of the monotonic clock."""
+    """One request as it arrived; `at` is in seconds of the monotonic clock.
+
+    `moment`: the same on the simulator's clock. `size`: its tokens, None if it came to no answer.
+    `counted`: it has spent quota. `limited`: a quota refused it.
+    """
 
     vendor: str
     key: str
@@ -37,6 +56,10 @@ class RecordedRequest:
     fault: str | None
     at: float
     connection: int
+    moment: float = 0.0
+    size: Size | None = None
+    counted: bool = False
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +73,10 @@ class Route:
 
 @dataclass(slots=True)
 class Ask:
-    """What a chat request asks for, the same for every vendor; sizes in tokens."""
+    """What a chat request asks for, the same for every vendor; sizes in tokens.
+
+    `at`: when it arrived, on the simulator's clock. The last three are what became of it.
+    """
 
     vendor: str
     key: str
@@ -67,6 +93,10 @@ class Ask:
     include_usage: bool = False
     json_mode: bool = False
     readable: bool = True
+    at: float = 0.0
+    size: Size | None = None
+    counted: bool = False
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +123,20 @@ class Answer:
         """Prompt and completion, in tokens."""
         return self.ask.prompt_tokens + self.completion_tokens
 
+    @property
+    def size(self) -> Size:
+        """What a quota may count of it."""
+        prompt, most = self.ask.prompt_tokens, self.ask.max_tokens
+        reserved = prompt + self.completion_tokens if most is None else prompt + most * self.ask.n
+        return Size(prompt, self.total_tokens, reserved)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a vendor's error message mentions; `wait` is in seconds, None when it gives no hint."""
+    """What a vendor's error message mentions; `wait` is in seconds, None when it gives no hint.
+
+    `at`: seconds on the simulator's clock.
+    """
 
     model: str = ""
     key: str = ""
@@ -108,6 +148,7 @@ class Case:
     requested: int = 1
     wait: float | None = None
     retry_after: bool = False
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +190,16 @@ class End(Enum):
 
 @dataclass(slots=True)
 class Play:
-    """What a connection does: bytes are written, floats are waited for (seconds)."""
+    """What a connection does: bytes are written, floats are waited for (seconds of the
+    simulator's clock; `RealSeconds` are what they say). `ended` is called after all.
+    """
 
     status: int | str
     steps: Iterable[bytes | float]
     end: End = End.KEEP
     fault: str | None = None
+    ended: Callable[[], None] | None = None
+
+
+class RealSeconds(float):
+    """Seconds that pass at their own pace, however fast the simulator's clock is."""

@@ -19,9 +19,15 @@ class Server:
     """One daemon thread with one event loop; `port` is 0 until it has started."""
 
     def __init__(
-        self, decide: Decider, journal: Journal, port: int, tls: ssl.SSLContext | None
+        self,
+        decide: Decider,
+        journal: Journal,
+        port: int,
+        tls: ssl.SSLContext | None,
+        rate: float = 1.0,
     ) -> None:
         self._decide = decide
+        self._rate = rate
         self._journal = journal
         self._wanted = port
         self._tls = tls
@@ -69,6 +75,8 @@ class Server:
         )
         ready.set()
         loop.run_forever()
+        loop.remove_reader(listener.fileno())
+        loop.run_until_complete(_turn())  # what was accepted last becomes a connection
         server.close()
         for connection in list(self._live):
             connection.transport.abort()
@@ -76,7 +84,7 @@ class Server:
         loop.close()
 
     def _connection(self) -> Connection:
-        return Connection(self._decide, self._journal, self._live)
+        return Connection(self._decide, self._journal, self._live, self._rate)
 
     def leave_child(self) -> None:
         """In a forked child: let go of the parent's sockets, or hang-ups would not be seen."""

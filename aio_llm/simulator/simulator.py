@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import random
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from aio_llm.simulator.control import Control
+from aio_llm.simulator.custom import CustomVendor
 from aio_llm.simulator.desk import VENDORS, Desk, Settings, vendor_names
 from aio_llm.simulator.faults import params_of
 from aio_llm.simulator.journal import Journal
+from aio_llm.simulator.latency import Latency, as_latency
 from aio_llm.simulator.quotas import Ledger, Quota
 from aio_llm.simulator.records import RecordedRequest
 from aio_llm.simulator.rules import Rule
 from aio_llm.simulator.server import Server
+from aio_llm.simulator.usage import Lane, Run, Usage, measure
 
 Config = dict[str, Any]
 
@@ -27,31 +32,42 @@ def steady_clock() -> Callable[[], float]:
 
 
 class Simulator:
-    """OpenRouter, Groq, Cerebras and Google AI on 127.0.0.1; a context manager.
+    """OpenRouter, Groq, Cerebras, Google AI and `custom` vendors on 127.0.0.1; a context manager.
 
-    `keys` per vendor; `latency` and `chunk_delay` in seconds; `chunks` per answer; `tls` is
-    (certificate file, key file) or False; `clock` gives the seconds that quotas count by.
+    `keys` per vendor; `latency` in seconds, or (median, sigma of its logarithm, seed), or a
+    function of the request; `chunk_delay` in seconds; `chunks` per answer; `tls` is (certificate
+    file, key file) or False; `models`: other ones than the usual, per vendor. `clock` gives the
+    seconds since 1970 that everything goes by, `rate` how many of them pass in a real one
+    (default: the clock's own `rate`, or 1).
     """
 
     def __init__(
         self,
         keys: int = 2,
-        latency: float = 0.0,
+        latency: Latency = 0.0,
         chunk_delay: float = 0.0,
         chunks: int = 5,
         tls: bool | tuple[str, str] = False,
         quotas: Iterable[Quota] = (),
         clock: Callable[[], float] | None = None,
         port: int = 0,
+        models: Mapping[str, Sequence[str]] | None = None,
+        custom: Iterable[CustomVendor] = (),
+        rate: float | None = None,
     ) -> None:
-        accepted = {n: [v.key(i + 1) for i in range(keys)] for n, v in VENDORS.items()}
-        self._settings = Settings(accepted, latency, chunk_delay, chunks)
-        self._ledger = Ledger(quotas, clock or steady_clock())
+        self._clock = clock or steady_clock()
+        found = [*VENDORS.values(), CustomVendor(), *custom]
+        vendors = {v.name: v.living(self._clock, (models or {}).get(v.name, ())) for v in found}
+        accepted = {n: [v.key(i + 1) for i in range(keys)] for n, v in vendors.items()}
+        self._settings = Settings(vendors, accepted, as_latency(latency), chunk_delay, chunks)
+        self._quotas = tuple(quotas)
+        self._ledger = Ledger(self._quotas, self._clock)
         self._journal = Journal()
-        self._desk = Desk(self._settings, self._ledger, self._journal)
+        self._desk = Desk(self._settings, self._ledger, self._journal, self._clock)
         self._desk.control = Control(self)
         self._scheme = "https" if tls else "http"
-        self._server = Server(self._desk, self._journal, port, _context(tls))
+        pace = getattr(self._clock, "rate", 1.0) if rate is None else rate
+        self._server = Server(self._desk, self._journal, port, _context(tls), pace)
 
     def start(self) -> Self:
         """Begin to listen; returns itself."""
@@ -105,7 +121,7 @@ class Simulator:
 
     def base_url(self, vendor: str) -> str:
         """The base URL that this vendor's SDK takes."""
-        return self.origin + VENDORS[vendor].base
+        return self.origin + self._settings.vendors[vendor].base
 
     def keys(self, vendor: str) -> list[str]:
         """The keys this vendor accepts."""
@@ -113,21 +129,23 @@ class Simulator:
 
     def models(self, vendor: str) -> list[str]:
         """The models this vendor has."""
-        return list(VENDORS[vendor].models)
+        return list(self._settings.vendors[vendor].models)
 
     def provider(self, vendor: str, **overrides: Any) -> Config:
         """A provider entry of a configuration."""
-        return {
-            "provider": vendor,
-            "priority": VENDORS[vendor].priority,
+        is_famous = vendor in VENDORS
+        entry = {
+            "provider": vendor if is_famous else "custom",
+            "priority": self._settings.vendors[vendor].priority,
             "api_keys": self.keys(vendor),
             "models": self.models(vendor),
             "base_url": self.base_url(vendor),
-        } | overrides
+        }
+        return entry | ({} if is_famous else {"name": vendor}) | overrides
 
     def config(self, *vendors: str) -> Config:
         """A configuration with these vendors, the first one preferred; all by default."""
-        names = vendor_names(vendors)
+        names = vendor_names(vendors, self._settings.vendors)
         if not vendors:
             return {"providers": [self.provider(name) for name in names], "auto_mode": True}
         ranked = [self.provider(n, priority=100 - 10 * i) for i, n in enumerate(names)]
@@ -148,12 +166,24 @@ class Simulator:
         model: str | None = None,
         times: int | None = None,
         text: str | None = None,
+        start: float = -math.inf,
+        end: float = math.inf,
+        probability: float = 1.0,
+        seed: int | None = None,
+        spends: bool = False,
         **params: Any,
     ) -> Rule:
-        """Let matching chat requests fail; of several rules the oldest that matches wins."""
-        vendor_names([vendor] if vendor else ())
-        known = params_of(fault, params)
-        rule = Rule(fault, vendor, key, model, times, text, known, on_remove=self._remove)
+        """Let matching chat requests fail; of several rules the oldest that matches wins.
+
+        `times`: so often. `start`, `end`: seconds of the simulator's clock. `probability`: of each
+        request, the same ones for one `seed`. `spends`: it counts against the quotas all the same.
+        """
+        vendor_names([vendor] if vendor else (), self._settings.vendors)
+        known, chance = params_of(fault, params), random.Random(seed)
+        rule = Rule(
+            fault, vendor, key, model, times, text, known, start, end, probability, chance, spends,
+            on_remove=self._remove,
+        )  # fmt: skip
         self._settings.rules = (*self._settings.rules, rule)
         return rule
 
@@ -214,11 +244,35 @@ class Simulator:
         """Wait at most `timeout` seconds until the predicate holds; True when it does."""
         return self._journal.wait_for(predicate, timeout)
 
+    def usage(
+        self,
+        start: float = -math.inf,
+        end: float = math.inf,
+        ranks: Mapping[Lane, int] | None = None,
+    ) -> Usage:
+        """What was made of the quotas from `start` to `end`, in seconds of the clock.
+
+        `ranks`: the lanes (vendor, key, model) that count, 0 for those to be used first; default:
+        all that have a quota, without an order.
+        """
+        limited = {quota.vendor for quota in self._quotas}
+        every = {(v, k, m): 0 for v in limited for k in self.keys(v) for m in self.models(v)}
+        seen = [r for r in self.requests if start <= r.moment < end and r.method == "POST"]
+        requests = tuple(sorted(seen, key=lambda request: request.moment))
+        moments = [request.moment for request in requests] or [self._clock()]
+        span = (
+            start if math.isfinite(start) else min(moments),
+            end if math.isfinite(end) else max(moments),
+        )
+        outages = tuple(out for rule in self._settings.rules if (out := rule.outage) is not None)
+        given = every if ranks is None else dict(ranks)
+        return measure(Run(self._quotas, requests, outages, given, span, self._desk.group_of))
+
     def stats(self) -> Config:
         """The counters as one dictionary."""
         names = ("connections", "open_connections", "active", "aborted")
         counters: Config = {name: getattr(self, name) for name in names}
-        per_vendor = {name: self.count(name) for name in VENDORS}
+        per_vendor = {name: self.count(name) for name in self._settings.vendors}
         return counters | {"requests": len(self.requests), "per_vendor": per_vendor}
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aio_llm.simulator.http1 import chunk, chunked, compact_json, joined, stream_steps
-from aio_llm.simulator.records import End, Event, Play, Reply
+from aio_llm.simulator.records import End, Event, Play, RealSeconds, Reply
 from aio_llm.simulator.shot import Builder, Shot
 
-_SETTLE = 0.02  # seconds the client gets to read before a reset would discard what was sent
+_SETTLE = RealSeconds(0.02)  # the client gets to read before a reset would discard what was sent
 _COMMENT = Event("comment", b": keep-alive\n\n")
 
 

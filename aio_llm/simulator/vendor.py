@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from aio_llm.simulator.answers import blank
 from aio_llm.simulator.http1 import DateHeader, compact_json, header_block
@@ -27,7 +28,6 @@ JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream"
 HTML_TYPE = "text/html; charset=UTF-8"
 MOST_TOKENS = 1_000_000
-date_header = DateHeader()
 _ALIASES = {"401": "bad_key", "404": "no_model", "429": "limit"}
 
 
@@ -48,16 +48,24 @@ Special = Callable[[Case], Problem]
 class Vendor(ABC):
     """A vendor's wire format. The error tables are data; the rest is shape."""
 
-    name: ClassVar[str]
-    base: ClassVar[str]
+    name: str
+    base: str
     priority: ClassVar[int]
-    models: ClassVar[tuple[str, ...]]
+    models: tuple[str, ...]
     key_prefix: ClassVar[str]
     key_alphabet: ClassVar[str] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     key_length: ClassVar[int]
     rows: ClassVar[Mapping[str, Row]]
-    special: ClassVar[Mapping[str, Special]]
+    special: Mapping[str, Special]
     day_wait: ClassVar[float]
+    date: DateHeader = DateHeader()
+
+    def living(self, clock: Callable[[], float], models: Sequence[str] = ()) -> Self:
+        """The same vendor with dates of that clock and, if there are any, with these models."""
+        made = copy(self)
+        made.date = DateHeader(clock)
+        made.models = tuple(models) or self.models
+        return made
 
     def key(self, number: int) -> str:
         """The vendor's accepted key with this number, from 1: always the same."""

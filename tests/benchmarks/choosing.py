@@ -9,7 +9,7 @@ from typing import Any
 from aio_llm.cancel import CancelScope
 from aio_llm.clock import SystemClock
 from aio_llm.config import read_settings
-from aio_llm.core.keys import Lease
+from aio_llm.core.key_state import Lease
 from aio_llm.core.routing import Router
 from aio_llm.core.scheduler import Scheduler
 from aio_llm.core.trail import Trail

@@ -10,7 +10,8 @@ import pytest
 
 from aio_llm import AIO, AIOError, AuthenticationError, ConfigError, FakeClock, RateLimitError
 from aio_llm.config import read_settings
-from aio_llm.core.keys import STRIKES_TO_DISABLE, KeyManager, Lease
+from aio_llm.core.key_state import Lease
+from aio_llm.core.keys import STRIKES_TO_DISABLE, KeyManager
 from aio_llm.core.routing import Router
 from aio_llm.faults import Fault, Kind, Scope
 from aio_llm.simulator import Simulator
@@ -239,13 +240,13 @@ ENDS = ("succeed", "fail", "refund", "twice")
 def end(keys: KeyManager, lease: Lease, how: str) -> None:
     """Give a lease back in one of the ways a call ends."""
     if how == "fail":
-        keys.fail(lease, Fault(Kind.SERVER, Scope.MODEL), sent=True, strike=False)
+        keys.fail(lease, Fault(Kind.SERVER, Scope.MODEL), 0.0, sent=True, strike=False)
     elif how == "refund":
-        keys.give_up(lease, sent=False)
+        keys.give_up(lease, 0.0, sent=False)
     else:
-        keys.succeed(lease)
+        keys.succeed(lease, 0.0)
     if how == "twice":
-        keys.give_up(lease, sent=False)
+        keys.give_up(lease, 0.0, sent=False)
 
 
 def hammer(keys: KeyManager, router: Router, threads: int, calls: int) -> list[int]:

@@ -18,7 +18,7 @@ THREADS = 64
 CALLS = 5
 WEATHER = ["fine"] * 8 + ["limited", "down", "cut", "reset", "cancelled", "cancelled"]
 SEEDS = [1, 2]
-SETTINGS: dict[str, Any] = {"timeout": 5.0, "max_wait": 1.0, "retry_delay": 0.01, "max_delay": 0.05}
+SETTINGS: dict[str, Any] = {"timeout": 5.0, "max_wait": 4.0, "retry_delay": 0.01, "max_delay": 0.05}
 
 
 @dataclass

@@ -41,6 +41,20 @@ SHOWN: dict[str, list[str]] = {
         "cancelled after",
         "hung up: True",
     ],
+    "04_quotas_and_state": [
+        "AIO(groq, google-ai; 4 keys)",
+        "<Figure",
+        "calls refused by a vendor",
+        "used (configured), room in",
+        "'failures_by_category': {'invalid_request': 12}",
+        "groq/llama-3.3-70b-versatile",
+        "alert: slow",
+        "alert: error_rate | 1",
+        "first run: 6 requests sent",
+        "second run: 0 requests sent",
+        "refused by the vendor: 1\n",
+        "the key is in the file: False",
+    ],
 }
 
 

@@ -7,12 +7,16 @@ import shlex
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from aio_llm import errors
+from aio_llm.config import Alerts, Breaker, Routing
 from aio_llm.core.policy import POLICY, Next, Rest, Rule, Strike
 from aio_llm.faults import Kind
+from aio_llm.hooks import EVENTS
+from aio_llm.providers.presets import PACIFIC, PRESETS, UTC, Habits, Preset
 from aio_llm.simulator import Simulator
 from tests.firstrun.shell import ROOT, command, environment, run
 
@@ -31,6 +35,8 @@ HOW_LONG = {
     Rest.OUT: "until restart",
 }
 STRIKE = {Strike.NOBODY: "", Strike.KEY: "key", Strike.PROVIDER: "provider"}
+TOKENS = {"total": "prompt and answer", "input": "prompt", "reserved": "prompt and `max_tokens`"}
+MIDNIGHT = {PACIFIC: "midnight Pacific", UTC: "midnight UTC"}
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -52,6 +58,29 @@ def fault_table(readme: str) -> dict[str, list[str]]:
     """The cells of the fault table by kind."""
     rows = re.findall(r"^\| `(\w+)`[^|]*\|(.*)\|$", readme, re.MULTILINE)
     return {kind: [cell.strip() for cell in rest.split("|")] for kind, rest in rows}
+
+
+def section(readme: str, title: str) -> str:
+    """A section with its heading."""
+    return readme.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """What its tables have in their first column as code, without quotation marks."""
+    return re.findall(r'^\| `"?([^`"]+)"?` \|', text, re.MULTILINE)
+
+
+def habits_row(preset: Preset) -> list[str]:
+    """What the table of windows has to say of a vendor, without the source."""
+    habits: Habits = preset.habits
+    at_once = "" if habits.burst == 1.0 else ", a third at once"
+    midnight = f", {MIDNIGHT[preset.day]}" if habits.day == "fixed" else ""
+    refused = "count" if habits.counts_refused else "free"
+    return [habits.minute + at_once, habits.day + midnight, TOKENS[habits.tokens], refused]
+
+
+def percent(share: float | None) -> str:
+    return f"{100 * (share or 0):.0f} %"
 
 
 def tree(text: str) -> list[str]:
@@ -96,6 +125,7 @@ def test_the_python_of_the_readme_runs_as_it_stands(
     assert "groq/llama-3.3-70b-versatile says: Count to five.stop 1\n" in done.stdout
     assert "KeyCheck(status='invalid'" in done.stdout
     assert "AIO(google-ai; 1 keys)" in done.stdout
+    assert (tmp_path / "state.db").stat().st_size > 0
 
 
 def test_the_ten_lines_are_ten_at_most(readme: str) -> None:
@@ -139,5 +169,42 @@ def test_the_tree_of_errors_is_the_one_in_the_code(readme: str) -> None:
     assert len(tree(readme)) == 15
 
 
-def test_there_is_a_place_for_the_figures(readme: str) -> None:
-    assert readme.count("<!-- figures -->") == readme.count("<!-- /figures -->") == 1
+@pytest.mark.parametrize("name", ["figures", "quota figures"])
+def test_there_is_a_place_for_the_figures(readme: str, name: str) -> None:
+    assert readme.count(f"<!-- {name} -->") == readme.count(f"<!-- /{name} -->") == 1
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=[preset.name for preset in PRESETS])
+def test_the_table_of_windows_says_how_a_vendor_counts(readme: str, preset: Preset) -> None:
+    (row,) = re.findall(rf"^\| {preset.name} \|(.*)\|$", section(readme, "Quotas"), re.MULTILINE)
+    *said, source = [cell.strip() for cell in row.split("|")]
+
+    assert said == habits_row(preset)
+    assert source
+
+
+def test_the_table_of_routing_has_every_rule(readme: str) -> None:
+    rules = first_cells(section(readme, "Health and routing"))
+
+    assert rules == ["routing=", *get_args(Routing)]
+
+
+def test_the_readme_names_every_event(readme: str) -> None:
+    text = section(readme, "Metrics, events, alerts").partition("Events:")[2].partition(".")[0]
+
+    assert re.findall(r"`(\w+)`", text) == list(EVENTS)
+
+
+def test_the_thresholds_the_readme_states_are_the_defaults(readme: str) -> None:
+    text = readme.replace("\n", " ")
+    breaker, alerts = Breaker(), Alerts()
+    stated = {
+        "failure_threshold": breaker.failure_threshold,
+        "success_threshold": breaker.success_threshold,
+        "timeout": round(breaker.timeout),
+    }
+
+    assert f"circuit_breaker={stated}".replace("'", '"') in text
+    assert f"over {percent(alerts.error_rate)} of the last {alerts.window} attempts" in text
+    assert f"a key over {percent(alerts.daily_limit)} of its day" in text
+    assert f"over {alerts.slow or 0:.0f} s to the answer" in text

@@ -90,5 +90,18 @@ def status_of(error: Any) -> int:
     return int(getattr(error, "status_code", None) or error.code)
 
 
+def spend(caller: Caller, count: int, **options: Any) -> list[bool]:
+    """Whether each of so many calls passed."""
+    passed = []
+    for _ in range(count):
+        try:
+            caller.call(**options)
+        except REFUSED as error:
+            passed.append(status_of(error) != 429)
+        else:
+            passed.append(True)
+    return passed
+
+
 def _user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]

@@ -11,11 +11,14 @@ import pytest
 from google.genai.errors import ClientError
 
 from aio_llm.simulator import Simulator
+from aio_llm.simulator.latency import as_latency
+from aio_llm.simulator.records import Ask
 from tests.simulator.callers import Caller
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 GOOGLE_TOOL = {"function_declarations": [{"name": "weather"}]}
 OPENAI_LIKE = ("groq", "cerebras", "openrouter")
+LIMITS = {"google-ai": "max_output_tokens", "cerebras": "max_completion_tokens"}
 Callers = Callable[[str], Caller]
 
 
@@ -222,3 +225,32 @@ def test_google_separates_events_with_crlf_and_has_no_terminator(sim: Simulator)
 def test_the_others_end_with_done(sim: Simulator) -> None:
     for vendor in OPENAI_LIKE:
         assert raw(sim, vendor, stream=True).text.endswith("data: [DONE]\n\n")
+
+
+def told_usage(answer: Any) -> tuple[int, int]:
+    """Tokens of prompt and answer, whatever the SDK calls them."""
+    usage = getattr(answer, "usage", None) or answer.usage_metadata
+    if hasattr(usage, "prompt_tokens"):
+        return usage.prompt_tokens, usage.completion_tokens
+    return usage.prompt_token_count, usage.candidates_token_count
+
+
+@pytest.mark.parametrize(("limit", "spent"), [(None, 130), (200, 130), (50, 50)])
+def test_a_prompt_can_say_how_long_the_answer_is(
+    caller: Caller, limit: int | None, spent: int
+) -> None:
+    name = LIMITS.get(caller.vendor, "max_tokens")
+    options: dict[str, Any] = {} if limit is None else {name: limit}
+
+    assert told_usage(caller.call("[answer 130] tokens", **options)) == (5, spent)
+
+
+def test_latency_can_be_chance_or_a_function_of_the_request() -> None:
+    ask = Ask("groq", "key", "model", stream=False, path="/", serial=1, text="Job 3")
+    one, same = (as_latency((0.45, 0.5, 9)) for _ in range(2))
+    drawn = [one(ask) for _ in range(400)]
+
+    assert drawn == [same(ask) for _ in range(400)]
+    assert 0.4 < sorted(drawn)[200] < 0.5
+    assert as_latency(lambda asked: float(len(asked.text)))(ask) == 5.0
+    assert as_latency(0.2)(ask) == 0.2

@@ -10,31 +10,10 @@ import pytest
 from google.genai.errors import ClientError
 
 from aio_llm.simulator import Quota, Simulator
-from aio_llm.simulator.quotas import Bucket, Fixed, Ledger, Sliding
-from tests.simulator.callers import REFUSED, VENDORS, Caller, status_of
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_020.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def spend(caller: Caller, count: int, **options: Any) -> list[bool]:
-    """Whether each of so many calls passed."""
-    passed = []
-    for _ in range(count):
-        try:
-            caller.call(**options)
-        except REFUSED as error:
-            passed.append(status_of(error) != 429)
-        else:
-            passed.append(True)
-    return passed
+from aio_llm.simulator.quotas import Ledger
+from aio_llm.simulator.windows import Bucket, Fixed, Sliding
+from tests.simulator.callers import VENDORS, Caller, spend
+from tests.simulator.clocks import Clock
 
 
 @pytest.mark.parametrize("axis", ["rpm", "rpd"])
@@ -174,7 +153,7 @@ def test_clear_resets_the_quotas() -> None:
 
 
 def test_a_sliding_window_frees_what_is_old_enough() -> None:
-    window = Sliding(2, 60, 1.0)
+    window = Sliding(2, 60)
     window.add(0, 1)
     window.add(30, 1)
 
@@ -186,7 +165,7 @@ def test_a_sliding_window_frees_what_is_old_enough() -> None:
 
 
 def test_a_fixed_window_ends_with_the_minute() -> None:
-    window = Fixed(1, 60, 1.0)
+    window = Fixed(1, 60)
     window.add(59, 1)
 
     assert window.wait(59, 1) == 1

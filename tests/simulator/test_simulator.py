@@ -365,7 +365,7 @@ def test_it_imports_only_the_standard_library() -> None:
 def test_the_public_names_are_complete() -> None:
     names = aio_llm.simulator.__all__
 
-    assert names == ["Quota", "RecordedRequest", "Rule", "Simulator"]
+    assert names == ["CustomVendor", "Quota", "RecordedRequest", "Rule", "Simulator", "Usage"]
     assert all(hasattr(aio_llm.simulator, name) for name in names)
 
 

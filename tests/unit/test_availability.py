@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio_llm.core.availability import FAILURES_TO_OPEN, OPEN_FOR, Availability, Place, place
+from aio_llm.core.availability import Availability, Place, Record, place
 from aio_llm.faults import Kind, Scope
 
 HERE = place(Scope.MODEL, "groq", "llama")
@@ -19,7 +19,7 @@ SECONDS = st.floats(0.001, 1e6)
 def resting(until: float, *, soft: bool = False) -> Availability:
     """A record for `HERE`."""
     availability = Availability()
-    availability.rest(HERE, Kind.SERVER, until, soft=soft)
+    availability.rest(HERE, Record(until, Kind.SERVER, soft=soft))
     return availability
 
 
@@ -36,7 +36,7 @@ def test_a_place_rests_until_its_time(until: float, later: float) -> None:
 def test_a_hard_rest_is_never_shortened_by_a_later_fault(seconds: list[float]) -> None:
     availability = Availability()
     for until in seconds:
-        availability.rest(HERE, Kind.MINUTE_LIMIT, until, soft=False)
+        availability.rest(HERE, Record(until, Kind.MINUTE_LIMIT, soft=False))
 
     assert availability.until([HERE]) == max(seconds)
 
@@ -106,7 +106,7 @@ def test_one_answer_is_enough_after_a_failure_of_our_own_guess() -> None:
 def test_a_refused_probe_begins_anew() -> None:
     availability = answered(3)
 
-    availability.rest(HERE, Kind.MINUTE_LIMIT, 20.0, soft=False)
+    availability.rest(HERE, Record(20.0, Kind.MINUTE_LIMIT, soft=False))
 
     assert availability.blocking([HERE], 19.0)
     assert width(availability, 20.0) == 1
@@ -116,7 +116,7 @@ def test_a_refused_probe_begins_anew() -> None:
 def test_what_an_earlier_call_has_to_say_is_old_news(until: float) -> None:
     availability = Availability()
     turn = availability.next_turn()
-    availability.rest(HERE, Kind.SERVER, until, soft=True)
+    availability.rest(HERE, Record(until, Kind.SERVER, soft=True))
 
     assert not availability.succeed(HERE, turn)
     availability.release(HERE, turn)
@@ -130,15 +130,24 @@ def test_an_answer_from_a_place_without_a_record_changes_nothing() -> None:
     assert set(availability.records) == {HERE}
 
 
-def test_the_breaker_opens_after_five_failures_in_a_row() -> None:
+def test_a_breaker_closes_after_as_many_answers_as_it_asks_for() -> None:
     availability = Availability()
-    opened = [
-        availability.rest(HERE, Kind.SERVER, n + 1.0, soft=True).is_open
-        for n in range(1, FAILURES_TO_OPEN + 1)
-    ]
+    availability.rest(HERE, Record(10.0, Kind.SERVER, soft=True, opened=1, enough=2))
+    for _ in range(2):
+        assert availability.blocking([HERE], 9.0) or availability.admit([HERE], 10.0)
+        availability.succeed(HERE, availability.next_turn())
 
-    assert opened == [False] * (FAILURES_TO_OPEN - 1) + [True]
-    assert availability.records[HERE].gap == OPEN_FOR
+    assert availability.records == {}
+
+
+def test_an_answer_ends_a_row_of_failures_unless_the_breaker_is_open() -> None:
+    availability = resting(10.0, soft=True)
+    availability.rest(THERE, Record(10.0, Kind.SERVER, soft=True, failures=3, opened=1))
+
+    availability.calm([HERE, THERE])
+
+    assert availability.records[HERE].failures == 0
+    assert availability.records[THERE].failures == 3
 
 
 PLACES: dict[str, Place] = {
@@ -152,7 +161,7 @@ PLACES: dict[str, Place] = {
 def test_forgetting_a_key_forgets_that_key_only() -> None:
     availability = Availability()
     for spot in PLACES.values():
-        availability.rest(spot, Kind.BAD_KEY, 10.0, soft=False)
+        availability.rest(spot, Record(10.0, Kind.BAD_KEY, soft=False))
 
     availability.forget(Scope.KEY, "groq", "1")
     availability.forget(Scope.KEY_MODEL, "groq", "1")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio_llm.core.days import day_end
+from aio_llm.quota.days import day_end
 
 PACIFIC = "America/Los_Angeles"
 ZONES = (PACIFIC, "UTC", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Kiritimati")

@@ -37,7 +37,7 @@ class PoolMachine(RuleBasedStateMachine):
     def begin(self, priorities: list[int]) -> None:
         self.now = 0.0
         self.keys = [Key(index, priority) for index, priority in enumerate(priorities)]
-        self.pool = KeyPool(self.keys, lambda key: key.ready_at)
+        self.pool = KeyPool(self.keys, lambda key, now, size: key.ready_at)
 
     def ready(self, skip: frozenset[int]) -> list[Key]:
         """The keys that may be picked, in the order of the configuration."""
@@ -57,7 +57,7 @@ class PoolMachine(RuleBasedStateMachine):
 
         waiting = [k.ready_at for k in self.keys if k.ready_at > self.now and k.index not in skip]
         if found is None:
-            assert self.pool.earliest(self.now, skip) == min(waiting, default=math.inf)
+            assert self.pool.earliest(self.now, skip)[0] == min(waiting, default=math.inf)
 
     @rule(index=INDEX, seconds=st.sampled_from((1.0, 5.0, 60.0, math.inf)))
     def rest(self, index: int, seconds: float) -> None:

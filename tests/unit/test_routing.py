@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aio_llm import ConfigError, ModelNotFoundError
 from aio_llm.config import Settings, read_settings
 from aio_llm.core.routing import Lane, Route, Router
+from aio_llm.core.rules import RULES
 
 VENDORS = ("groq", "cerebras", "google-ai", "openrouter")
 MODELS = ("a", "b", "org/c", "d:free")
@@ -60,6 +61,11 @@ def active(settings: Settings) -> list[tuple[str, str]]:
         for model in provider.models
         if model.is_active
     ]
+
+
+def stages(route: Route) -> list[set[tuple[str, str]]]:
+    """The names of the lanes of each stage."""
+    return [{(lane.provider, lane.model) for lane in stage} for stage in route.stages]
 
 
 def names(route: Route) -> list[tuple[str, str]]:
@@ -116,6 +122,50 @@ def test_a_list_of_models_is_the_callers_own_order(settings: Settings, data: st.
     assert names(route) == list(dict.fromkeys(lanes))
 
 
+@given(configurations(), st.sampled_from(sorted(RULES)), st.data())
+def test_a_rule_orders_all_but_leaves_the_callers_own_order_alone(
+    settings: Settings, rule: str, data: st.DataObject
+) -> None:
+    lanes = data.draw(
+        st.lists(st.sampled_from(active(settings)), min_size=1, max_size=6, unique=True)
+    )
+    model = [f"{provider}/{model}" for provider, model in lanes]
+
+    own = routed(settings, model=model, routing=rule)
+    named = routed(settings, model=model[0], fallback=True, routing=rule)
+    auto = routed(settings, routing=rule)
+    others = set(active(settings)) - {lanes[0]}
+
+    assert stages(own) == [{lane} for lane in lanes]
+    assert stages(named) == ([{lanes[0]}, others] if others else [{lanes[0]}])
+    assert stages(auto) == [set(active(settings))]
+
+
+@given(configurations(), st.sampled_from(sorted(RULES)))
+def test_a_rule_changes_nothing_of_who_may_be_asked_and_of_priority(
+    settings: Settings, rule: str
+) -> None:
+    plain, ruled = routed(settings), routed(settings, routing=rule)
+
+    assert names(plain) == names(ruled)
+    assert [len(tier) for tier in plain.tiers] == [len(tier) for tier in ruled.tiers]
+    assert (plain.rule, plain.stages) == ("priority", ())
+    assert ruled.rule == rule
+
+
+def test_one_question_has_one_route_for_each_rule() -> None:
+    router = Router(SETTINGS)
+    rules = [None, "priority", *RULES]
+
+    first, again = (
+        [router.route(None, None, auto=True, fallback=False, routing=rule) for rule in rules]
+        for _ in range(2)
+    )
+
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert len(set(first)) == len(rules)
+
+
 @given(configurations(), st.data())
 def test_a_provider_alone_means_its_models_by_priority(
     settings: Settings, data: st.DataObject
@@ -149,6 +199,10 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a model that is no text": ({"model": [3]}, ConfigError, "model"),
     "an empty list": ({"model": []}, ConfigError, "empty"),
     "an inactive provider": ({"provider": "openrouter"}, ConfigError, "is_active"),
+    "a misspelt rule": ({"routing": "cheepest"}, ConfigError, "did you mean 'cheapest'"),
+    "a rule far from all": ({"routing": "xyz"}, ConfigError, "known: cheapest, fastest"),
+    "an empty rule": ({"routing": ""}, ConfigError, "routing"),
+    "a rule that is no text": ({"routing": ["fastest"]}, ConfigError, "routing: must be a string"),
     "one unknown in a list": ({"model": ["llama", "lama"]}, ModelNotFoundError, "lama"),
 }
 

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 @lru_cache
-def _zone(name: str) -> tzinfo:
+def zone_info(name: str) -> tzinfo:
+    """The time zone of that name; UTC where the system does not know it."""
     try:
         return ZoneInfo(name)
     except ZoneInfoNotFoundError:
@@ -21,6 +22,6 @@ def _zone(name: str) -> tzinfo:
 
 def day_end(wall: float, zone: str) -> float:
     """The next midnight in `zone` after `wall` (both epoch seconds)."""
-    local = datetime.fromtimestamp(wall, _zone(zone))
+    local = datetime.fromtimestamp(wall, zone_info(zone))
     tomorrow = local.date() + timedelta(days=1)
-    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=_zone(zone)).timestamp()
+    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone_info(zone)).timestamp()

@@ -1,0 +1,1 @@
+"""How vendors count: windows of use, their calendars, the shape of a limit. Pure."""
