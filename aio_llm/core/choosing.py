@@ -11,7 +11,8 @@ from aio_llm.core.availability import Record
 from aio_llm.core.health import Health
 from aio_llm.core.key_state import KeyState, Lease
 from aio_llm.core.keys import KeyManager
-from aio_llm.core.limits import ONE, Size
+from aio_llm.core.limits import ONE
+from aio_llm.core.recent import Size
 from aio_llm.core.routing import Lane, Route
 from aio_llm.core.rules import Tiers, in_order
 from aio_llm.core.sessions import Sessions
@@ -169,8 +170,7 @@ class Chooser:
         self, route: Route, trail: Trail, now: float, claims: Claims = ()
     ) -> tuple[Lane, KeyState] | Wait:
         """Nobody is free: who may be tried all the same, or when somebody is. A rest that is only
-        our own guess is passed over, after the call's own back-off, if no healthy target is free
-        before it is over.
+        our own guess is passed over, after the call's own back-off.
         """
         soonest, room, outage = Wait(math.inf), False, False
         passing: list[tuple[float, Lane, KeyState, Record]] = []
@@ -188,7 +188,7 @@ class Chooser:
             if at < soonest.until:
                 claim = self._claim(lane, index)
                 soonest = Wait(at, claim=claim, outage=lane_at > key_at)
-        over = [found for found in passing if healthy > found[3].until]
+        over = [found for found in passing if self._may_pass(found[3], healthy, now)]
         if over:
             at, lane, key, _ = min(over, key=lambda found: found[0])
             if at <= now:
@@ -210,6 +210,13 @@ class Chooser:
                 if (lane, key.index) not in claims and self.keys.quotas.saves_up(lane, key):
                     return lane, key.index
         return None
+
+    @staticmethod
+    def _may_pass(record: Record, healthy: float, now: float) -> bool:
+        """If no healthy target is free before the rest is over: one call at a time, or all if
+        there is no healthy target at all.
+        """
+        return healthy == math.inf or (healthy > record.until and record.gate <= now)
 
     def _first_key(
         self, lane: Lane, trail: Trail, now: float, claims: Claims, *, asked: bool

@@ -21,12 +21,13 @@ class Contact:
     """Asks a store. Thread-safe. Once it has not answered nobody asks for `SILENCE` seconds, so
     that a call is held up once at most. Going away and coming back are said once each.
 
-    `losses`: how often it went away.
+    `losses`: how often it went away. `changed` is called when it has gone or come back.
     """
 
-    def __init__(self, clock: Clock, tell: Tell) -> None:
+    def __init__(self, clock: Clock, tell: Tell, changed: Callable[[], None]) -> None:
         self._clock = clock
         self._tell = tell
+        self._changed = changed
         self._quiet_until = -math.inf
         self.is_away = False
         self.losses = 0
@@ -64,6 +65,7 @@ class Contact:
             self.losses += 1
             self._quiet_until = self._clock.now() + SILENCE
         if is_news:
+            self._changed()
             words = "shared state is away, calls go on with what this process knows"
             self._tell("WARNING", f"{words}: {reason}")
 
@@ -71,6 +73,7 @@ class Contact:
         with self._lock:
             is_news, self.is_away = self.is_away, False
         if is_news:
+            self._changed()
             self._tell("INFO", "shared state is back")
 
     def leave(self) -> None:

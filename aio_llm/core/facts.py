@@ -5,6 +5,7 @@
 | rest | a place is left alone; only what is sure, no guess after one failure | with the rest |
 | key | a key is out of use, and why | when somebody enables it |
 | plan | what was learned of a limit of a model | after a month without use |
+| limit | what a vendor has said of a limit of one quota | likewise |
 | join | two keys turned out to share a quota | never |
 | days | a person has set the counters of the day to zero | never |
 
@@ -26,6 +27,8 @@ from aio_llm.clock import Clock
 from aio_llm.core.availability import SURE, Place, Record
 from aio_llm.core.key_state import KeyState, Lease
 from aio_llm.core.keys import KeyManager
+from aio_llm.core.limits import Quota
+from aio_llm.core.meter import Meter
 from aio_llm.core.public_names import PublicNames
 from aio_llm.faults import Kind, redact
 from aio_llm.quota.shapes import DAY, Shape
@@ -107,6 +110,7 @@ class Facts:
             self.key_changed(key)
         if lease.holds:
             self._plan_changed((lane.provider, lane.quota))
+            self._limits_changed(lease.holds[0].quota)
         if key.group != f"#{key.index}":
             self._joined(key)
 
@@ -126,6 +130,14 @@ class Facts:
         known = self._keys.quotas.plans.get(plan)
         for axis in known.shapes if known is not None else ():
             self._pending[hashed("plan", *plan, axis)] = partial(self._plan, plan, axis)
+
+    def _limits_changed(self, quota: Quota) -> None:
+        """Keys of one model may be on different plans."""
+        place = self._names.public(quota.name)
+        for axis, meter in quota.meters.items():
+            if meter.shape().limit is not None and not meter.is_guess:
+                name = hashed("limit", *place, axis)
+                self._pending[name] = partial(self._limit, place, meter)
 
     def reshaped(self, lease: Lease, axis: str, shape: Shape) -> None:
         """A limit of that model is counted by another rule than it was when it was reserved."""
@@ -215,10 +227,17 @@ class Facts:
         why = redact(key.disabled, (key.secret,), limit=200)
         return {"key": self._names.of_key(key), "provider": key.provider, "why": why}
 
+    def _limit(self, place: Place, meter: Meter) -> Fact:
+        value = {"limit": list(place), "axis": meter.axis, "said": meter.shape().limit}
+        return Fact(value, self._in_weeks())
+
+    def _in_weeks(self) -> float:
+        """When what was learned is forgotten; the same for a week, so that it is told once."""
+        return math.ceil((self._clock.wall() + LEARNED_FOR) / WEEK) * WEEK
+
     def _plan(self, plan: tuple[str, str], axis: str) -> Fact:
         shape = self._keys.quotas.plans[plan].shapes[axis]
-        weeks = math.ceil((self._clock.wall() + LEARNED_FOR) / WEEK)
-        return Fact({"plan": list(plan), "axis": axis, "shape": asdict(shape)}, weeks * WEEK)
+        return Fact({"plan": list(plan), "axis": axis, "shape": asdict(shape)}, self._in_weeks())
 
     # Believing
 
@@ -244,7 +263,9 @@ class Facts:
         elif "join" in value:
             self._believe_join(value["join"], value["key"], value["with"])
         elif "plan" in value and fact.until > self._clock.wall():
-            self._believe_plan(value, news)
+            self._believe_plan(value)
+        elif "limit" in value and fact.until > self._clock.wall():
+            self._believe_limit(value)
         elif "key" in value:
             self._believe_key(value, fact.until, news)
         elif "rest" in value:
@@ -270,7 +291,14 @@ class Facts:
         if len(mine) == 2 and all(key.group.startswith("#") for key in mine):
             self._keys.unite(mine[1], mine[0])
 
-    def _believe_plan(self, value: dict[str, Any], news: News) -> None:
+    def _believe_limit(self, value: dict[str, Any]) -> None:
+        spot = self._names.private(tuple(str(part) for part in value["limit"]))
+        axis, said = str(value["axis"]), float(value["said"])
+        if spot is not None and axis in PERIODS and 0.0 < said < math.inf:
+            self._keys.quotas.recall(spot, axis, said)
+            self._keys.touch(spot[1])
+
+    def _believe_plan(self, value: dict[str, Any]) -> None:
         provider, model = (str(part) for part in value["plan"])
         axis, shape = str(value["axis"]), _shape(value["shape"])
         if axis in PERIODS and self._names.knows(provider):

@@ -64,8 +64,9 @@ class Lease:
 
     `turn`: in which order. `at`: when (clock seconds). `holds`: what it reserves of quotas;
     `estimate`: tokens its prompt was taken for. `sent_at`: when the request really left.
-    `resent`: how often it was sent once more. `shared`: what it has reserved in a shared store,
-    claims and entries. `session`: the caller's name for the conversation it belongs to.
+    `resent`: how often it was sent once more. `shared`: what it has reserved in a shared store:
+    claims, entries, and what was counted then. `session`: the caller's name for the conversation
+    it belongs to.
     """
 
     lane: Lane
@@ -77,7 +78,7 @@ class Lease:
     estimate: int = 0
     sent_at: float | None = None
     resent: int = 0
-    shared: tuple[tuple[Claim, Any], ...] = ()
+    shared: tuple[tuple[Claim, Any, float], ...] = ()
     session: str | None = None
     settled: bool = False
 

@@ -14,9 +14,10 @@ from aio_llm.clock import Clock
 from aio_llm.config import ProviderConfig
 from aio_llm.core.availability import Availability, Place, place
 from aio_llm.core.key_state import KeyState, Lease, ProviderState
-from aio_llm.core.limits import ONE, Quota, Size
+from aio_llm.core.limits import ONE, Quota
 from aio_llm.core.pool import KeyPool
 from aio_llm.core.quotas import QuotaBook
+from aio_llm.core.recent import Size
 from aio_llm.core.routing import Lane
 from aio_llm.faults import Fault, Kind, Scope
 from aio_llm.fork import renew_after_fork

@@ -17,11 +17,9 @@ from typing import Any
 from aio_llm.allowances import PERIODS, Allowance
 from aio_llm.core.meter import Meter
 from aio_llm.core.others import Others
+from aio_llm.core.recent import Recent, Size
 from aio_llm.quota.shapes import Shape
 from aio_llm.quota.windows import ALWAYS, Window
-
-Size = tuple[int, int, int]
-"""What one request costs: requests (1), input tokens, all tokens."""
 
 ONE: Size = (1, 0, 0)
 
@@ -104,7 +102,7 @@ class Quota:
         self._pending: Size = (0, 0, 0)
         self._width = 2
         self._since: float | None = None
-        self._recent = _Recent()
+        self._recent = Recent()
         self._guessed = False
         self.others: Others | None = None
         for axis, limit in configured.items():
@@ -143,6 +141,20 @@ class Quota:
         at = since + GROWTH * (self.in_flight + 1 - self._width)
         return at if at > now else ALWAYS
 
+    def go_alone(self, now: float) -> None:
+        """Nothing is heard of the others any more: go on with the part that was ours."""
+        for meter in self.meters.values():
+            is_brisk = meter.window.period <= PERIODS["rpm"]
+            if is_brisk and self.others is not None and self.others.compete(meter):
+                ours = self._ours(meter.unit, now) / meter.limit
+                share = min(ours, self.others.share(meter))
+                meter.take_share(share, now, self.others.full(meter))
+
+    def go_together(self, now: float) -> None:
+        """The others are heard of again."""
+        for meter in self.meters.values():
+            meter.take_share(1.0, now)
+
     def take(self, now: float, size: Size) -> Hold:
         """Reserve for one request."""
         self.in_flight += 1
@@ -168,10 +180,11 @@ class Quota:
         for meter, window, entry in hold.entries:
             amount = cost(meter, hold.size, used)
             window.settle(entry, arrived, amount)
-            if amount < hold.size[meter.unit]:
+            given = hold.size[meter.unit] - amount
+            if given > 0:
                 room = True
                 if self.others is not None:
-                    self.others.give_back(meter.unit, now)
+                    self.others.give_back(meter, given)
             meter.calm(now)
         if not self.warm:
             self._width += 1
@@ -322,6 +335,14 @@ class Quota:
         elif meter is not None:
             meter.adopt(shape, now)
 
+    def recall(self, axis: str, limit: float, now: float) -> None:
+        """This very quota was told a limit before, by another process."""
+        meter = self.meters.get(axis)
+        if meter is None:
+            self._begin(Meter(axis, self._shape(axis), self._offset, told=limit), now)
+        else:
+            meter.hear(limit, now)
+
     def absorb(self, other: Quota, now: float) -> None:
         """`other` turned out to be the same quota: the fuller one of each limit is right."""
         self.plan.quotas.remove(other)
@@ -372,32 +393,3 @@ def cost(meter: Meter, size: Size, used: Size | None) -> int:
 
 _BRISK = frozenset({"rps", "rpm"})
 """Limits that bind within a minute: who knows one of them need not feel its way."""
-
-
-class _Recent:
-    """About how much went through in the last minute: this minute's, and a share of the last's;
-    requests, input tokens, all tokens.
-    """
-
-    __slots__ = ("_before", "_count", "_start")
-
-    def __init__(self) -> None:
-        self._start = ALWAYS
-        self._before: Size = (0, 0, 0)
-        self._count: Size = (0, 0, 0)
-
-    def _turn(self, now: float) -> None:
-        if now - self._start >= 120.0:
-            self._start, self._before, self._count = now, (0, 0, 0), (0, 0, 0)
-        elif now - self._start >= 60.0:
-            self._start, self._before, self._count = self._start + 60.0, self._count, (0, 0, 0)
-
-    def add(self, now: float, size: Size) -> None:
-        self._turn(now)
-        requests, read, total = self._count
-        self._count = (requests + size[0], read + size[1], total + size[2])
-
-    def count(self, now: float, unit: int) -> int:
-        self._turn(now)
-        left = 1.0 - (now - self._start) / 60.0
-        return self._count[unit] + round(self._before[unit] * left)

@@ -9,6 +9,7 @@ what lets several processes share a quota without talking to each other.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +41,9 @@ class Meter:
     """A limit of one quota. Pure; the caller holds the lock."""
 
     __slots__ = (
-        "_believed", "_changed", "_doubts", "_first_form", "_form", "_offset", "_probation",
-        "_share", "_step", "axis", "configured", "keeps_estimate", "source", "unit", "window",
+        "_believed", "_changed", "_doubts", "_first_form", "_form", "_missed", "_offset",
+        "_probation", "_share", "_step", "axis", "configured", "keeps_estimate", "source",
+        "unit", "window",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +66,7 @@ class Meter:
         self._offset = offset
         self._share = 1.0
         self._doubts = 0
+        self._missed = -math.inf
         self._step = LARGER - 1.0
         self._changed = 0.0
         self._believed = told or guess
@@ -92,13 +95,30 @@ class Meter:
         """The rule it is counted by."""
         return self._form
 
+    @property
+    def is_guess(self) -> bool:
+        """The vendor has not said what the limit is. A guess that another process, or an earlier
+        one, has come to ("recalled") is not raised again before it turns out to be wrong.
+        """
+        return self.source in ("guessed", "recalled")
+
+    def take_share(self, share: float, now: float, full: float = 0.0) -> None:
+        """Use only a part of the limit: others, of whom nothing is heard, use the rest. `full`: the
+        share of the limit that all have used. What refills evenly is as full for each of them.
+        """
+        self._share = min(1.0, max(LEAST, share))
+        self._changed = now
+        self._resize(now)
+        if self._form.kind in ("bucket", "paced"):
+            self.window.take(now, max(0.0, full * self.limit - self.window.used(now)))
+
     def shape(self) -> Shape:
         """What sister keys may believe of it."""
         return replace(self._form, limit=self._believed, source=self.source)
 
     def hear(self, limit: float, now: float) -> bool:
         """The vendor states its limit; True if that changes anything."""
-        if limit <= 0 or (self._believed == limit and self.source != "guessed"):
+        if limit <= 0 or (self._believed == limit and not self.is_guess):
             return False
         before, self._believed = self.limit, limit
         if self.source != "configured":
@@ -110,7 +130,7 @@ class Meter:
 
     def lower(self, now: float) -> None:
         """One of those that were counted when this was guessed has been refused after all."""
-        if self.source == "guessed" and self._believed is not None:
+        if self.is_guess and self._believed is not None:
             self._believed = max(1.0, self._believed - 1.0)
             self._resize(now)
 
@@ -124,9 +144,9 @@ class Meter:
 
     def adopt(self, shape: Shape, now: float) -> None:
         """What a sister learned: her limit if this one was told none, her rule in any case."""
-        if shape.limit is not None and self.source == "guessed" and shape.limit != self._believed:
-            self._believed = shape.limit
-            self._changed = now
+        if shape.limit is not None and self.is_guess and shape.limit != self._believed:
+            self._missed = now if shape.limit < (self._believed or 0.0) else self._missed
+            self._believed, self._changed = shape.limit, now
             self._resize(now)
         if (shape.kind, shape.burst, shape.phase) != (
             self._form.kind, self._form.burst, self._form.phase,
@@ -147,9 +167,9 @@ class Meter:
 
     def miss(self, wait: float | None, now: float, amount: float) -> None:
         """The vendor refused what this shadow had granted: the shadow is wrong."""
-        since, self._changed = now - self._changed, now
+        since, self._missed, self._changed = now - self._missed, now, now
         is_long = self.window.period > PERIODS["rph"]
-        if self.source == "guessed" and not is_long:
+        if self.is_guess and not is_long:
             if since > TOGETHER:  # else a sister has just said the same
                 self._found_top(amount, now)
         elif not is_long and not self._moves_to(wait, now):
@@ -176,7 +196,10 @@ class Meter:
     def _tighten(self, now: float) -> None:
         """One step down the stairs: even pacing, no burst, a smaller share."""
         form, fits_one = self._form, 1.0 / self.limit
-        if form.kind != "paced":
+        if self._share < 1.0:  # others use it too
+            self._share = max(LEAST, self._share * SMALLER)
+            self._resize(now)
+        elif form.kind != "paced":
             self._probation *= 2
             burst = max(fits_one, min(PACED_BURST, form.burst))
             self._reshape(replace(form, kind="paced", burst=burst), now)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, Protocol, TypeVar
 
-from aio_llm.core.limits import ONE, Size
+from aio_llm.core.limits import ONE
+from aio_llm.core.recent import Size
 
 Rank = tuple[int, int, int, int]
 

@@ -8,6 +8,7 @@ lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from aio_llm.allowances import PERIODS, Allowance
@@ -15,7 +16,8 @@ from aio_llm.clock import Clock
 from aio_llm.config import ApiKey, ModelConfig, ProviderConfig
 from aio_llm.core.availability import Place, place
 from aio_llm.core.key_state import KeyState, Lease
-from aio_llm.core.limits import ONE, Mood, Plan, Quota, Size
+from aio_llm.core.limits import ONE, Mood, Plan, Quota
+from aio_llm.core.recent import Size
 from aio_llm.core.routing import Lane, quota_name
 from aio_llm.faults import Category, Fault, Kind, Scope
 from aio_llm.providers.presets import UNKNOWN, UTC, Habits, preset
@@ -37,6 +39,7 @@ class QuotaBook:
         self.corrections: dict[Lane, Correction] = {}
         self._mood = Mood()
         self.plans: dict[tuple[str, str], Plan] = {}
+        self._recalled: dict[Place, dict[str, float]] = {}
         self._clock = clock
         self._configs = {config.label: config for config in providers}
 
@@ -89,6 +92,8 @@ class QuotaBook:
                 (m.max_concurrent for m in stated if m.max_concurrent), default=None
             ),
         )
+        for axis, limit in self._recalled.get(spot, {}).items():
+            quota.recall(axis, limit, self._clock.now())
         self.counts_tokens = self.counts_tokens or quota.counts_tokens
         return quota
 
@@ -147,11 +152,21 @@ class QuotaBook:
     def believe(self, name: tuple[str, str], axis: str, shape: Shape) -> None:
         """Another process has learned a limit of the model of that plan."""
         plan = self.plans.setdefault(name, Plan())
+        if shape.source == "guessed":
+            shape = replace(shape, source="recalled")
         if plan.shapes.get(axis) == shape:
             return
         plan.shapes[axis] = shape
         for quota in plan.quotas:
             quota.adopt(axis, shape, self._clock.now())
+            self.counts_tokens = self.counts_tokens or quota.counts_tokens
+
+    def recall(self, spot: Place, axis: str, limit: float) -> None:
+        """Another process, or an earlier one, was told a limit of the quota at that place."""
+        self._recalled.setdefault(spot, {})[axis] = limit
+        quota = self.quotas.get(spot)
+        if quota is not None:
+            quota.recall(axis, limit, self._clock.now())
             self.counts_tokens = self.counts_tokens or quota.counts_tokens
 
     def _habits(self, lane: Lane) -> Habits:

@@ -155,11 +155,13 @@ class Scheduler:
     def hear(self, lease: Lease, allowances: Iterable[Allowance]) -> None:
         """What the vendor said of its limits beside an answer."""
         with self.keys.lock:
-            news = self.keys.quotas.told(lease, allowances, self._clock.now())
+            now = self._clock.now()
+            more = self.sharing is not None and self.sharing.knows_less(lease, allowances, now)
+            news = self.keys.quotas.told(lease, allowances, now)
             if news:
                 self.keys.touch(lease.lane.provider)
-        if news and self.sharing is not None:
-            self.sharing.publish(lease)
+        if (news or more) and self.sharing is not None:
+            self.sharing.heard(lease, more=more)
 
     def begun(self, lease: Lease) -> None:
         """A stream has given its first output; it is settled when it has been read."""
@@ -189,7 +191,7 @@ class Scheduler:
         if self.sharing is not None:
             keep = self.keys.quotas.kept(lease, fault, sent=sent)
             self.sharing.settle(lease, None, keep, now)
-            self.sharing.publish(lease)
+            self.sharing.heard(lease, more=fault.kind in _LIMITS, wait=fault.retry_after)
         return Verdict(rule, rests, disabled, sister, opened, failures, closed)
 
     def _remember(self, lease: Lease, fault: Fault, rule: Rule, trail: Trail, now: float) -> None:
@@ -225,7 +227,7 @@ class Scheduler:
             if fault.retry_after is not None:
                 old.until = max(old.until, now + max(fault.retry_after, SHORTEST))
             opened = rule.rest is Rest.BACKOFF and self._one_more(
-                old, lease, rule.at or fault.scope, now
+                old, self._may_answer(lease, fault, rule), now
             )
             return max(0.0, old.free_at - now), sister, opened
         record = self._record(lease, fault, rule, old, now)
@@ -235,10 +237,15 @@ class Scheduler:
         rests = 0.0 if record.until == math.inf else record.until - now
         return rests, sister, opened
 
-    def _one_more(self, record: Record, lease: Lease, scope: Scope, now: float) -> bool:
+    def _may_answer(self, lease: Lease, fault: Fault, rule: Rule) -> int:
+        """Calls that may still be answered, as failures come back sooner; timeouts do not."""
+        if fault.kind is Kind.TIMEOUT:
+            return 0
+        return self.choose.under_way(lease.lane, rule.at or fault.scope)
+
+    def _one_more(self, record: Record, under_way: int, now: float) -> bool:
         """A call that went out with others failed as they did; True if that trips the breaker."""
         record.strikes += 1
-        under_way = self.choose.under_way(lease.lane, scope)
         if not record.soft or record.opened or not self._resting.trips(record.strikes, under_way):
             return False
         self._resting.open(record, 1, now)
@@ -265,7 +272,7 @@ class Scheduler:
             old,
             now,
             day_ends=self.keys.day_rest(lease.lane.provider),
-            under_way=self.choose.under_way(lease.lane, rule.at or fault.scope),
+            under_way=self._may_answer(lease, fault, rule),
         )
 
     def _find_sister(self, lease: Lease, fault: Fault, now: float) -> str:

@@ -17,17 +17,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from aio_llm.allowances import PERIODS
+from aio_llm.allowances import PERIODS, Allowance
 from aio_llm.clock import Clock
 from aio_llm.core.availability import SURE, Record, place
 from aio_llm.core.contact import Contact, Tell
 from aio_llm.core.facts import Facts, same_rule
 from aio_llm.core.key_state import KeyState, Lease
 from aio_llm.core.keys import KeyManager
-from aio_llm.core.limits import Quota, Size, cost
+from aio_llm.core.limits import Quota, cost
+from aio_llm.core.making_up import MOST, MakingUp
 from aio_llm.core.meter import Meter
 from aio_llm.core.others import Others
 from aio_llm.core.public_names import PublicNames
+from aio_llm.core.recent import Size
 from aio_llm.faults import Kind, Scope
 from aio_llm.fork import renew_after_fork
 from aio_llm.quota.days import day_end
@@ -40,8 +42,8 @@ DISAGREE = 60.0
 SOON = 1e-3
 """Seconds after which the store is asked again at the earliest."""
 
-MOST = 256
-"""Windows looked at in one question."""
+ROUNDING = 1e-6
+"""Seconds by which a moment since 1970 may be off: it has 16 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,6 @@ class NoRoom:
     is_out: bool = False
 
 
-@dataclass(slots=True)
-class _Missed:
-    """What went through one window while the store was away."""
-
-    claim: Claim
-    meter: Meter | None
-    key: KeyState
-    amount: float = 0.0
-
-
 class Sharing:
     """What a scheduler does with a store. Thread-safe; never raises. `tell` writes one log record;
     `wake` is called when something can be used again.
@@ -80,19 +72,33 @@ class Sharing:
         self._clock = clock
         self._tell = tell
         self._wake = wake
-        self._contact = Contact(clock, tell)
+        self._contact = Contact(clock, tell, self._share_out)
         self._names = PublicNames(keys)
         self._facts = Facts(keys, clock, self._names)
+        self._making_up = MakingUp(store, self._contact, keys, clock, self._names)
         self._version = 0
         self._losses = -1
         self.after_fork()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """What the parent has to make up for is not the child's."""
+        """Locks of its own."""
         self._lock = threading.Lock()
         self._ear = threading.Lock()
-        self._missed: dict[str, _Missed] = {}
+
+    def _share_out(self) -> None:
+        """While nothing is heard of the others, each goes on with the part it had."""
+        with self._keys.lock:
+            now = self._clock.now()
+            for quota in self._keys.quotas.quotas.values():
+                if quota.others is None:
+                    continue
+                if self._contact.is_away:
+                    quota.go_alone(now)
+                else:
+                    quota.go_together(now)
+            for provider in {key.provider for key in self._keys.keys(None)}:
+                self._keys.touch(provider)
 
     # Before a call
 
@@ -104,7 +110,7 @@ class Sharing:
             return False
         changed = self.listen(first=True)
         if self._losses == self._contact.losses:
-            self._make_up()
+            self._making_up.make_up()
             self.publish()
         return changed
 
@@ -146,7 +152,7 @@ class Sharing:
         if not claims:
             return self._out(lease) if self.listen() else None
         if self._contact.is_quiet:
-            lease.shared = tuple((claim, None) for claim in claims)
+            lease.shared = tuple((claim, None, 0.0) for claim in claims)
             return None
         wall = self._clock.wall()
         answer = self._contact.ask(partial(self._store.reserve, claims, wall))
@@ -155,7 +161,7 @@ class Sharing:
         has_news = answer.version != self._version and self.listen(answer.version)
         if isinstance(answer, Refused):
             return self._no_room(lease, answer)
-        lease.shared = tuple(zip(claims, answer.entries, strict=True))
+        lease.shared = tuple(zip(claims, answer.entries, answer.used, strict=True))
         if lease.key.limit < math.inf:
             self._count_day(lease.key, answer.used[-1])
         return self._out(lease) if has_news else None
@@ -186,7 +192,7 @@ class Sharing:
                 key.requests = max(key.requests, seen)
 
     def _no_room(self, lease: Lease, answer: Refused) -> NoRoom:
-        wait, which = max(answer.wait, SOON), answer.which
+        wait, which = max(answer.wait + ROUNDING, SOON), answer.which
         for hold in lease.holds:
             if which < len(hold.entries):
                 meter = hold.entries[which][0]
@@ -223,8 +229,14 @@ class Sharing:
         """`lease` is granted, so the next call may ask for as much; True if one may wait for that.
         Call it under the keys' lock.
         """
-        crowded = [hold.quota.others for hold in lease.holds if hold.quota.others is not None]
-        return any([others.leave(now) for others in crowded])
+        is_let_in, shared = False, iter(lease.shared)
+        for hold in lease.holds:
+            for (meter, _, _), (_, _, used) in zip(hold.entries, shared, strict=False):
+                if hold.quota.others is not None:
+                    hold.quota.others.saw(meter, used, now)
+            if hold.quota.others is not None:
+                is_let_in = hold.quota.others.leave(now) or is_let_in
+        return is_let_in
 
     # After a call
 
@@ -235,14 +247,19 @@ class Sharing:
         if not shared:
             return
         counted = self._amounts(lease, used, tuple(keep))
-        settled = [(*pair, amount) for pair, amount in zip(shared, counted, strict=False)]
+        settled = [
+            (claim, entry, amount)
+            for (claim, entry, _), amount in zip(shared, counted, strict=False)
+        ]
         if shared[0][1] is None:
-            self._miss(lease, [(claim, amount) for claim, _, amount in settled])
+            self._making_up.miss(lease, [(claim, amount) for claim, _, amount in settled])
+            if not self._contact.is_away:
+                self._making_up.make_up()
             return
         ahead = self._clock.wall() - now
         arrived = ahead + lease.arrived(now)
         self._contact.ask(partial(self._store.settle, settled, now + ahead, arrived))
-        self._look_at_rules(lease, [claim for claim, _ in shared])
+        self._look_at_rules(lease, [claim for claim, _, _ in shared])
 
     def _amounts(self, lease: Lease, used: Size | None, keep: tuple[int, ...]) -> Iterator[float]:
         """What each claim of a lease was in truth."""
@@ -264,6 +281,18 @@ class Sharing:
         if self._facts.pending:
             self.publish()
 
+    def knows_less(self, lease: Lease, allowances: Iterable[Allowance], now: float) -> bool:
+        """Whether a vendor has counted more than we and the store did. Call it under the lock."""
+        return self._making_up.knows_less(lease, allowances, now)
+
+    def heard(self, lease: Lease, *, more: bool, wait: float | None = None) -> None:
+        """The vendor has said something about limits. `more`: it has counted more than was known;
+        `wait`: seconds until it said there is room.
+        """
+        self.publish(lease)
+        if more and lease.holds:
+            self._making_up.catch_up(lease.holds[0].quota, wait)
+
     def publish(self, lease: Lease | None = None) -> None:
         """Tell the others what has been found since the last time, by the end of `lease` too."""
         if lease is not None:
@@ -281,48 +310,6 @@ class Sharing:
                     self._facts.again(fresh)
             elif version == self._version + 1:
                 self._version = version  # nobody else has told anything
-
-    # While the store is away
-
-    def _miss(self, lease: Lease, used: list[tuple[Claim, float]]) -> None:
-        """Keep in mind what the store does not know."""
-        meters = [meter for hold in lease.holds for meter, _, _ in hold.entries]
-        with self._lock:
-            for place, (claim, amount) in enumerate(used):
-                meter = meters[place] if place < len(meters) else None
-                known = self._missed.setdefault(claim.name, _Missed(claim, meter, lease.key))
-                known.amount += amount
-        if not self._contact.is_away:
-            self._make_up()
-
-    def _make_up(self) -> None:
-        """Count what went through while the store was away, as far as it still counts."""
-        with self._lock:
-            missed, self._missed = list(self._missed.values()), {}
-        with self._keys.lock:
-            now = self._clock.now()
-            for one in missed:
-                counts = one.meter.window.used(now) if one.meter else one.key.requests
-                one.amount = min(one.amount, counts)
-        rest = [one for one in missed if one.amount > 0]
-        while rest and not self._contact.is_quiet:
-            self._add(rest[:MOST])
-            rest = rest[MOST:]
-
-    def _add(self, missed: list[_Missed]) -> None:
-        """Count that much more in each window. One that is too full already needs no more."""
-        while missed:
-            claims = [replace(one.claim, amount=0.0) for one in missed]
-            wall = self._clock.wall()
-            answer = self._contact.ask(partial(self._store.reserve, claims, wall))
-            if isinstance(answer, Refused):
-                del missed[answer.which]
-                continue
-            if isinstance(answer, Granted):
-                amounts = [one.amount for one in missed]
-                settled = list(zip(claims, answer.entries, amounts, strict=True))
-                self._contact.ask(partial(self._store.settle, settled, wall, wall))
-            return
 
     # What people say and ask
 
@@ -356,8 +343,7 @@ class Sharing:
 
     def close(self) -> None:
         """Let go of the store; a second time does nothing."""
-        if self._missed and not self._contact.is_quiet:
-            self._make_up()
+        self._making_up.make_up()
         self._contact.leave()
         self._store.close()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aio_llm.core.backoff import Backoff
-from aio_llm.core.limits import Size
+from aio_llm.core.recent import Size
 from aio_llm.core.routing import Lane
 
 if TYPE_CHECKING:

@@ -73,9 +73,6 @@ TARGETS = {
     "cerebras": Target(0.97),
     "google-ai": Target(),
     "openrouter": Target(),
-    "strangers": Target(0.9, refused=0.02 * 1_000),
-    "strangers-unknown": Target(0.9, refused=0.05 * 1_000),
-    "disguised": Target(0.9, refused=0.03 * 1_000),
 }
 """By the label of a case; only ours is held to them."""
 
@@ -108,7 +105,9 @@ def cells(result: Result) -> tuple[str, ...]:
 
 
 def verdict(result: Result) -> str:
-    """What ours has missed; nothing is asked of others, nor of a run that is too short."""
+    """What ours has missed. Nothing is asked of others, of runs that are too short, and where
+    no preset knows the windows.
+    """
     target = TARGETS.get(result.case.label)
     if result.case.contender != "aio_llm" or target is None or result.duration < SHORTEST:
         return ""

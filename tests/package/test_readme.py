@@ -92,7 +92,7 @@ def test_the_readme_opens_with_one_sentence_and_two_commands(readme: str) -> Non
 
     assert readme.split("\n\n")[1].count(".") == 1
     assert first == ["python -m pip install .", "python -m aio_llm demo"]
-    assert second == ['python -m pip install ".[test,notebooks]"', "python -m pytest"]
+    assert second == ['python -m pip install ".[test,notebooks]"', "python -m pytest -n auto"]
 
 
 def test_the_extras_the_readme_installs_exist(readme: str) -> None:

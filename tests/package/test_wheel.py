@@ -39,7 +39,7 @@ def test_nothing_runs_when_python_starts(wheel: zipfile.ZipFile) -> None:
     suffixes = {path.suffix for path in names_in(wheel) if path.parts[0] == "aio_llm"}
 
     assert not [path for path in names_in(wheel) if path.suffix == ".pth"]
-    assert suffixes == {".py", ".typed"}
+    assert suffixes == {".py", ".typed", ".lua"}
 
 
 def test_type_checkers_are_told_that_it_is_typed(wheel: zipfile.ZipFile) -> None:

@@ -131,9 +131,12 @@ def test_an_entry_of_an_earlier_life_is_not_taken_off_a_later_one(store: Store) 
     held = granted(store.reserve([as_was], WALL))
     carried = granted(store.reserve([as_is], WALL)).used
     store.settle([(as_was, held.entries[0], 0.0)], WALL + 1)
+    again = used(store, as_was, WALL + 1)
+    store.settle([(as_was, held.entries[0], 0.0)], WALL + 1)
 
     assert carried == (5.0,)
-    assert used(store, as_is, WALL + 1) == 5
+    assert again == 5
+    assert used(store, as_was, WALL + 1) == 5
 
 
 def test_another_limit_keeps_what_was_used(store: Store) -> None:
